@@ -10,6 +10,7 @@ pub mod auth;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod forward;
 mod gateway;
 pub mod http;
 pub mod limits;

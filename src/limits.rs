@@ -21,6 +21,10 @@ pub struct Limits {
     pub connections_per_ip: usize,
     /// Open subscriptions of one address, over any number of connections.
     pub subscriptions_per_ip: usize,
+    /// Forwarded requests in progress.
+    pub forwarded_requests: usize,
+    /// Forwarded requests in progress of one address.
+    pub forwarded_requests_per_ip: usize,
     /// Open streams that only one address has read.
     pub streams_per_ip: usize,
     /// The rate at which requests may open streams.

@@ -120,17 +120,21 @@ fn route_line(route: &Settings) -> String {
         Access::Public => "public".to_owned(),
         Access::Token(rules) => format!("tokens of {}", rules.issuers.join(", ")),
     };
+    let mut line = format!("route {}: ", route.name);
+    if let Some(host) = &route.host {
+        line.push_str(host);
+    }
+    if route.forward.is_some() {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{} forwarded to {}, {access}", route.path, route.upstream.name());
+        return line;
+    }
     let storage = match route.stream.storage {
         LogStorage::Memory => "in memory",
         LogStorage::Disk => "on disk",
         LogStorage::Cluster => "in the cluster",
     };
     let retention = &route.stream.retention;
-    let mut line = format!("route {}: ", route.name);
-    if let Some(host) = &route.host {
-        line.push_str(host);
-    }
-    // Writing to a string cannot fail.
     let _ = write!(
         line,
         "{} from {}, {access}, keeps {} events or {} KiB or {:?} {storage}",

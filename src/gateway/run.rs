@@ -22,6 +22,7 @@ use super::state::{GatewayState, Handle, Stage, publish_limits};
 use crate::admin::{Admin, Readiness};
 use crate::auth::Tickets;
 use crate::config::{Config, DrainSettings};
+use crate::forward::{ExchangeLimits, Forwarder};
 use crate::http::{self, App, StaticPage, StreamOpenLimits, SubscriptionLimits};
 use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
@@ -78,7 +79,8 @@ impl Gateway {
             Some(cluster) => streams.with_shared_logs(cluster.shared_logs()),
             None => streams,
         };
-        let memory = Arc::new(Watermark::new(streams.ledger().clone()));
+        let ledger = streams.ledger().clone();
+        let memory = Arc::new(Watermark::new(ledger.clone()));
         let upstreams = LiveUpstreams::default();
         upstreams.update(&routes);
         publish_limits(&config.limits, &trust, &metrics);
@@ -92,6 +94,13 @@ impl Gateway {
             routes: ArcSwap::from_pointee(routes),
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone(), metrics.shares()),
+            exchange_limits: ExchangeLimits::new(
+                limits.clone(),
+                memory.clone(),
+                ledger,
+                files.clone(),
+                metrics.shares().on_refusal(Room::ForwardedRequests),
+            ),
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,
             tickets,
@@ -263,6 +272,8 @@ async fn drain(state: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
     accepting.wait(drain.deadline).await;
     let tasks = &state.app.tasks;
     tasks.drain();
+    // Idle connections to upstreams would be waited for. Those in use are closed after their exchange.
+    state.app.routes.load().iter().filter_map(|route| route.forwarder.as_ref()).for_each(Forwarder::close_idle);
     // Responses look for the drain when they are notified, so it has begun before.
     state.app.trust.change_signal().notify();
     match tasks.wait(drain.deadline).await {

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::stream_opens::StreamOpenLimits;
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
+use crate::forward::ExchangeLimits;
 use crate::limits::SharedLimits;
 use crate::route::Routes;
 use crate::runtime::tasks::Tasks;
@@ -24,6 +25,8 @@ pub(crate) struct App {
     pub streams: Streams,
     /// The limits on open subscriptions.
     pub subscription_limits: SubscriptionLimits,
+    /// The limits on forwarded requests.
+    pub exchange_limits: ExchangeLimits,
     /// The rates at which requests open streams.
     pub stream_opens: StreamOpenLimits,
     /// Issuers and revocations.

@@ -11,6 +11,7 @@
 
 mod app;
 mod delivery;
+mod forward;
 mod request;
 mod response;
 mod service;

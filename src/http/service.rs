@@ -20,9 +20,11 @@ use super::request::trace::{REQUEST_ID, Trace};
 use super::request::{auth, cors, redact};
 use super::response::body::AppBody;
 use super::response::rejection::{Rejection, SoftRetry};
-use super::subscribe;
-use crate::listen::{self, IncomingRequest};
-use crate::route::Route;
+use super::{forward, subscribe};
+use crate::listen::{self, IncomingRequest, RequestBody};
+use crate::route::path::PathFault;
+use crate::route::pattern::{Captures, Mismatch};
+use crate::route::{Route, Routes};
 use crate::runtime::jitter;
 
 /// The methods of a route.
@@ -57,8 +59,9 @@ impl fmt::Display for RequestLine {
     }
 }
 
-async fn handle(app: Arc<App>, request: IncomingRequest, query: Query) -> Response<AppBody> {
+async fn handle(app: Arc<App>, mut request: IncomingRequest, query: Query) -> Response<AppBody> {
     let since = Instant::now();
+    let mut body = request.body.take();
     let head = &request.head;
     let trace = Trace::from_head(head, &request.peer);
     // One snapshot serves the whole request.
@@ -66,14 +69,18 @@ async fn handle(app: Arc<App>, request: IncomingRequest, query: Query) -> Respon
     let token_bytes = app.limits.load().token_bytes;
     let target =
         RequestTarget::new(head, query, token_bytes).and_then(|target| check_limits(&app, &request).map(|()| target));
-    let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
+    let found = target.as_ref().ok().map(|target| find(&routes, target));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&app.unrouted, |route| &route.metrics);
 
     let outcome = match (&target, &found) {
         (Err(rejection), _) => Err(rejection.clone()),
+        (Ok(target), Some(Ok((route, _)))) if target.has_encoded_slash && !accepts_encoded_slash(route) => {
+            Err(Rejection::Path(PathFault::Delimiter('/')))
+        }
+        (Ok(target), Some(Err(_))) if target.has_encoded_slash => Err(Rejection::Path(PathFault::Delimiter('/'))),
         (Ok(target), Some(Ok((route, captures)))) => {
-            handle_on_route(&app, route, captures, target, &request, &trace).await
+            handle_on_route(&app, route, captures, target, &request, &mut body, &trace).await
         }
         (Ok(target), Some(Err(mismatch))) => static_page(&app, head, target).ok_or_else(|| mismatch.clone().into()),
         (Ok(_), None) => unreachable!("a route was looked up for each valid target"),
@@ -90,17 +97,23 @@ async fn handle(app: Arc<App>, request: IncomingRequest, query: Query) -> Respon
     {
         cors::add_headers(route.settings.cors.as_ref(), head, response.headers_mut());
     }
-    // A request's body is never read. An intermediary could take the bytes behind the head for another request
+    // A body that nobody takes is never read. An intermediary could take the bytes behind the head for another request
     // (RFC 9112, 6.1 and 11.2), so the connection ends. The same holds after a malformed request, since two parsers may
     // disagree where it ended.
-    let ends_connection =
-        app.tasks.draining().has_started() || announces_body(head) || response.status() == StatusCode::BAD_REQUEST;
+    let is_malformed = reason.is_some() && response.status() == StatusCode::BAD_REQUEST;
+    let ends_connection = app.tasks.draining().has_started()
+        || head.method == Method::CONNECT
+        || (body.is_some() && announces_body(head))
+        || is_malformed;
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.headers_mut().insert(REQUEST_ID, trace.request_id().clone());
     let status = response.status().as_u16();
     metrics.request(status);
+    if route.is_some_and(|route| route.forwarder.is_some()) {
+        metrics.forward().answered(status);
+    }
     // The access line of a subscription is written when it ends. Refusals cost a client little, so not all have one.
     let is_line_due = !matches!(response.body(), AppBody::Prelude(_) | AppBody::Events(_));
     if is_line_due && (reason.is_none() || metrics.acquire_refusal_line()) {
@@ -113,6 +126,19 @@ async fn handle(app: Arc<App>, request: IncomingRequest, query: Query) -> Respon
         );
     }
     response
+}
+
+/// Finds the route of a target. A route that forwards does not get a path that may be one of a route with other rules.
+fn find<'r>(routes: &'r Routes, target: &RequestTarget) -> Result<(&'r Arc<Route>, Captures), Mismatch> {
+    let (route, captures) = routes.find(target.host(), target.path.decoded())?;
+    match route.forwarder.is_some() && routes.is_evasion(route, target.host(), target.path.decoded()) {
+        true => Err(Mismatch::Other),
+        false => Ok((route, captures)),
+    }
+}
+
+fn accepts_encoded_slash(route: &Route) -> bool {
+    route.settings.forward.as_ref().is_some_and(|forward| forward.encoded_slash)
 }
 
 /// Checks the limits that hold for every request, whatever its target is.
@@ -133,9 +159,16 @@ async fn handle_on_route(
     captures: &[(String, String)],
     target: &RequestTarget,
     request: &IncomingRequest,
+    body: &mut Option<RequestBody>,
     trace: &Trace,
 ) -> Result<Response<AppBody>, Rejection> {
     let head = &request.head;
+    if route.forwarder.is_some() {
+        if route.settings.cors.is_some() && cors::is_preflight(head) {
+            return Ok(cors::preflight(&route.settings, head, forward::METHODS).map(AppBody::full));
+        }
+        return forward::respond(app, route, captures, target, request, body, trace).await;
+    }
     let ticket_authorizer = auth::ticket_authorizer(route);
     let methods = if ticket_authorizer.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {

@@ -48,6 +48,26 @@ impl CanonicalPath {
     /// # Errors
     /// See [`PathFault`].
     pub fn parse(raw: &str) -> Result<Self, PathFault> {
+        Self::parse_by(raw, decode)
+    }
+
+    /// Like [`Self::parse`], but keeps encoded slashes: both forms have `%2F` for them. No other decoded segment has a
+    /// percent sign, so the decoded form still has one reading only.
+    ///
+    /// # Errors
+    /// See [`PathFault`].
+    pub fn parse_with_slashes(raw: &str) -> Result<Self, PathFault> {
+        Self::parse_by(raw, |segment| {
+            // Each part must be one that a segment may be, since it is one to software that decodes the slash.
+            let parts = split_encoded_slashes(segment);
+            if parts.len() > 1 && parts.contains(&"") {
+                return Err(PathFault::Empty);
+            }
+            Ok(parts.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?.join("%2F"))
+        })
+    }
+
+    fn parse_by(raw: &str, decode: impl Fn(&str) -> Result<String, PathFault>) -> Result<Self, PathFault> {
         let mut rest = raw.strip_prefix('/').ok_or(PathFault::NotAbsolute)?.split('/').peekable();
         let (mut decoded, mut encoded) = (String::with_capacity(raw.len()), String::with_capacity(raw.len()));
         while let Some(segment) = rest.next() {
@@ -58,7 +78,10 @@ impl CanonicalPath {
             decoded.push('/');
             decoded.push_str(&value);
             encoded.push('/');
-            encoded.extend(percent::segment(&value));
+            for (index, part) in value.split("%2F").enumerate() {
+                encoded.push_str(if index == 0 { "" } else { "%2F" });
+                encoded.extend(percent::segment(part));
+            }
         }
         Ok(Self { decoded, encoded })
     }
@@ -72,6 +95,10 @@ impl CanonicalPath {
     pub fn encoded(&self) -> &str {
         &self.encoded
     }
+}
+
+fn split_encoded_slashes(segment: &str) -> Vec<&str> {
+    segment.split("%2F").flat_map(|part| part.split("%2f")).collect()
 }
 
 /// Decodes one segment. The value may be empty.

@@ -22,6 +22,8 @@ pub(super) enum Segment {
     Literal(String),
     /// A capture, by its name.
     Capture(String),
+    /// The rest of the path, by its name. Only the last segment of a pattern.
+    Rest(String),
 }
 
 /// The captures of a path: names and decoded segments in the order of the pattern.
@@ -51,6 +53,9 @@ pub enum PatternError {
     /// The name of a capture is empty or has other characters: `{}` or `{a-b}`.
     #[error("invalid capture name {0:?}: expected letters, digits and \"_\"")]
     CaptureName(String),
+    /// A rest is not the last segment: `/{*a}/b`.
+    #[error("{{*{0}}} is the rest of a path, so it is the last segment")]
+    RestNotLast(String),
     /// Two captures have the same name.
     #[error("duplicate capture {0:?}")]
     DuplicateCapture(String),
@@ -95,8 +100,13 @@ impl PathPattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let segments = parse_segments(text, parse_literal)?;
         let mut seen = Vec::new();
-        for segment in &segments {
-            if let Segment::Capture(name) = segment {
+        for (index, segment) in segments.iter().enumerate() {
+            if let Segment::Rest(name) = segment
+                && index + 1 < segments.len()
+            {
+                return Err(PatternError::RestNotLast(name.clone()));
+            }
+            if let Segment::Capture(name) | Segment::Rest(name) = segment {
                 if seen.contains(&name) {
                     return Err(PatternError::DuplicateCapture(name.clone()));
                 }
@@ -114,9 +124,14 @@ impl PathPattern {
     /// Returns the names of the captures, in order.
     pub fn captures(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Capture(name) => Some(name.as_str()),
+            Segment::Capture(name) | Segment::Rest(name) => Some(name.as_str()),
             Segment::Literal(_) => None,
         })
+    }
+
+    /// Whether the last segment is the rest of a path.
+    pub fn has_rest(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_)))
     }
 
     /// Matches the decoded form of a canonical path. Returns its captures.
@@ -124,34 +139,66 @@ impl PathPattern {
     /// # Errors
     /// The reason why it does not match.
     pub fn matches(&self, path: &str) -> Result<Captures, Mismatch> {
+        self.matches_by(path, |literal, value| literal == value)
+    }
+
+    /// Like [`Self::matches`], but `is_equal` compares a literal with a segment.
+    pub(super) fn matches_by(&self, path: &str, is_equal: impl Fn(&str, &str) -> bool) -> Result<Captures, Mismatch> {
         let mut captures = Captures::new();
         let mut fault = None;
-        let mut given = path.strip_prefix('/').ok_or(Mismatch::Other)?.split('/');
+        let mut rest = Some(path.strip_prefix('/').ok_or(Mismatch::Other)?);
         for segment in &self.segments {
-            let value = given.next().ok_or(Mismatch::Other)?;
+            let given = rest.ok_or(Mismatch::Other)?;
+            if let Segment::Rest(name) = segment {
+                // It is sent on and is no part of a stream's key, so it may have any character of a canonical path.
+                captures.push((name.clone(), given.to_owned()));
+                rest = None;
+                break;
+            }
+            let (value, behind) = given.split_once('/').map_or((given, None), |(value, rest)| (value, Some(rest)));
+            rest = behind;
             match segment {
-                Segment::Literal(literal) if literal == value => {}
+                Segment::Literal(literal) if is_equal(literal, value) => {}
                 Segment::Capture(name) if !value.is_empty() => {
                     fault = fault.or_else(|| capture_fault(name, value));
                     captures.push((name.clone(), value.to_owned()));
                 }
-                Segment::Literal(_) | Segment::Capture(_) => return Err(Mismatch::Other),
+                Segment::Literal(_) | Segment::Capture(_) | Segment::Rest(_) => return Err(Mismatch::Other),
             }
         }
-        match (given.next(), fault) {
+        match (rest, fault) {
             (Some(_), _) => Err(Mismatch::Other),
             (None, Some(fault)) => Err(Mismatch::Capture(fault)),
             (None, None) => Ok(captures),
         }
     }
 
+    /// Whether the pattern matches the path in any case, each with or without a slash at the end.
+    pub(super) fn matches_loosely(&self, path: &str) -> bool {
+        let is_equal = |literal: &str, value: &str| match literal.is_ascii() && value.is_ascii() {
+            true => literal.eq_ignore_ascii_case(value),
+            false => literal.to_lowercase() == value.to_lowercase(),
+        };
+        let trimmed = path.trim_end_matches('/');
+        [path, trimmed, &format!("{trimmed}/")].into_iter().any(|path| {
+            let path = if path.is_empty() { "/" } else { path };
+            // A capture that does not accept its segment says nothing about what other software accepts.
+            self.matches_by(path, is_equal) != Err(Mismatch::Other)
+        })
+    }
+
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// Returns a sort key that puts the most specific pattern first: a literal segment before a capture.
-    pub fn specificity(&self) -> Vec<bool> {
-        self.segments.iter().map(|segment| matches!(segment, Segment::Capture(_))).collect()
+    /// Returns a sort key that puts the most specific pattern first: a literal segment before a capture, before the rest.
+    pub fn specificity(&self) -> Vec<u8> {
+        let rank = |segment: &Segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Capture(_) => 1,
+            Segment::Rest(_) => 2,
+        };
+        self.segments.iter().map(rank).collect()
     }
 
     /// Whether some path matches both patterns and neither of them is more specific.
@@ -159,8 +206,8 @@ impl PathPattern {
         self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(|pair| match pair {
                 (Segment::Literal(a), Segment::Literal(b)) => a == b,
-                (Segment::Capture(_), Segment::Capture(_)) => true,
-                (Segment::Literal(_), Segment::Capture(_)) | (Segment::Capture(_), Segment::Literal(_)) => false,
+                (Segment::Capture(_), Segment::Capture(_)) | (Segment::Rest(_), Segment::Rest(_)) => true,
+                (Segment::Literal(_) | Segment::Capture(_) | Segment::Rest(_), _) => false,
             })
     }
 }
@@ -205,7 +252,9 @@ pub(super) fn parse_segments(
     let mut rest = text.strip_prefix('/').ok_or(PatternError::NotAbsolute)?.split('/').peekable();
     let mut segments = Vec::new();
     while let Some(segment) = rest.next() {
-        segments.push(match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        segments.push(match name {
+            Some(name) if name.starts_with('*') => Segment::Rest(capture_name(&name[1..])?),
             Some(name) => Segment::Capture(capture_name(name)?),
             None if segment.is_empty() && rest.peek().is_some() => return Err(PatternError::EmptyOrDot(String::new())),
             None => Segment::Literal(literal(segment)?),
@@ -287,6 +336,27 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_path_may_be_empty_and_has_any_character() {
+        let files = pattern("/files/{*rest}");
+
+        for rest in ["", "a", "a/b/", "a;b &c"] {
+            assert_eq!(files.matches(&format!("/files/{rest}")), Ok(vec![("rest".into(), rest.into())]), "{rest}");
+        }
+        for other in ["/files", "/file/a", "/"] {
+            assert_eq!(files.matches(other), Err(Mismatch::Other), "{other}");
+        }
+        assert!(pattern("/{*all}").matches("/").is_ok());
+    }
+
+    #[test]
+    fn a_loose_match_ignores_case_and_the_last_slash() {
+        let admin = pattern("/Admin/{*rest}");
+
+        assert!(["/admin", "/ADMIN/", "/aDmin/x"].into_iter().all(|path| admin.matches_loosely(path)));
+        assert!(["/", "/administrator", "/x/admin"].into_iter().all(|path| !admin.matches_loosely(path)));
+    }
+
+    #[test]
     fn a_slash_at_the_end_must_match_exactly() {
         let (with, without, root) = (pattern("/events/"), pattern("/events"), pattern("/"));
 
@@ -318,7 +388,8 @@ mod tests {
             ("/%2e", PatternError::EmptyOrDot("%2e".into())),
             ("/{}", PatternError::CaptureName(String::new())),
             ("/{a b}", PatternError::CaptureName("a b".into())),
-            ("/{*rest}", PatternError::CaptureName("*rest".into())),
+            ("/{*}", PatternError::CaptureName("".into())),
+            ("/{*rest}/a", PatternError::RestNotLast("rest".into())),
             ("/a{b}", PatternError::Character('{')),
             ("/<id>", PatternError::Character('<')),
             ("/a?b", PatternError::Character('?')),

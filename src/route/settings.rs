@@ -8,6 +8,7 @@ use http::HeaderName;
 use super::pattern::PathPattern;
 use super::template::PathTemplate;
 use crate::auth::RuleSettings;
+use crate::forward::ForwardSettings;
 use crate::stream::{CatchUpLimit, Ids, Policy, Upstream};
 pub use crate::stream::{LogStorage, OnGap, Start, VerdictForm};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub stream: Policy,
     /// The pages of other origins that may read the route. `None`: none.
     pub cors: Option<Cors>,
+    /// Set if the route forwards requests. Then it has no streams.
+    pub forward: Option<Arc<ForwardSettings>>,
 }
 
 /// The clients that may read a route.

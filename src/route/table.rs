@@ -12,6 +12,7 @@ use super::percent;
 use super::resource::Resource;
 use super::settings::Settings;
 use crate::auth::Authorizer;
+use crate::forward::Forwarder;
 use crate::runtime::connect_budget::ConnectBudget;
 use crate::stream::{LivePolicy, LiveUpstream, ReadThrough, StreamIdentity, StreamKey};
 use crate::telemetry::{Room, RouteMetrics, ShareMetrics};
@@ -32,6 +33,8 @@ pub struct Route {
     pub upstream_identity: [u8; 32],
     /// Requests history for clients whose id is older than the log (`replay.read_through`).
     pub read_through: Option<ReadThrough>,
+    /// Forwards the route's requests. `None`: the route has streams.
+    pub forwarder: Option<Forwarder>,
 }
 
 impl Route {
@@ -55,7 +58,8 @@ impl Route {
             )
         });
         let upstream = LiveUpstream::new(settings.upstream.clone(), budget.clone());
-        Self { settings, authorizer, upstream, policy, metrics, upstream_identity, read_through }
+        let forwarder = settings.forward.clone().map(|forward| Forwarder::new(forward, budget));
+        Self { settings, authorizer, upstream, policy, metrics, upstream_identity, read_through, forwarder }
     }
 
     /// Returns the key of the stream for this canonical path and these shared values. `captures` are those of the path.
@@ -114,6 +118,29 @@ impl Routes {
             }
         }
         Err(mismatch)
+    }
+
+    /// Whether `found`, which matched this path, may not serve it, because other software may take the path for one of a
+    /// route with other rules for tokens: with its last slash dropped, in another case, with an encoded slash decoded, or
+    /// without what follows a semicolon.
+    pub fn is_evasion(&self, found: &Route, host: &str, path: &str) -> bool {
+        let has_other_rules =
+            |route: &Route| route.authorizer.is_some() && route.settings.access != found.settings.access;
+        if !self.0.iter().any(|route| has_other_rules(route)) {
+            return false;
+        }
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let decoded = path.replace("%2F", "/");
+        let plain = decoded.split('/').map(|part| part.split(';').next().unwrap_or_default());
+        let plain: String = plain.filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
+        let spellings = [path, &decoded, &plain];
+        spellings.iter().any(|spelling| {
+            let meant = self.0.iter().find(|route| {
+                route.settings.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
+                    && route.settings.path.matches_loosely(spelling)
+            });
+            meant.is_some_and(|meant| has_other_rules(meant))
+        })
     }
 
     /// Returns all routes.

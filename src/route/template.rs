@@ -32,7 +32,7 @@ impl PathTemplate {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let template = Self { path: parse_segments(path, parse_literal)?, query: parse_query(query)? };
         for segment in template.path.iter().chain(&template.query) {
-            if let Segment::Capture(name) = segment
+            if let Segment::Capture(name) | Segment::Rest(name) = segment
                 && !pattern.captures().any(|known| known == name)
             {
                 return Err(PatternError::UnknownCapture(name.clone()));
@@ -46,6 +46,7 @@ impl PathTemplate {
         let path = pattern.segments().iter().map(|segment| match segment {
             Segment::Literal(value) => Segment::Literal(percent::segment(value).collect()),
             Segment::Capture(name) => Segment::Capture(name.clone()),
+            Segment::Rest(name) => Segment::Rest(name.clone()),
         });
         Self { path: path.collect(), query: Vec::new() }
     }
@@ -67,12 +68,14 @@ impl PathTemplate {
             match segment {
                 Segment::Literal(literal) => resource.path.push_str(literal),
                 Segment::Capture(name) => resource.path.extend(percent::segment(value(name))),
+                // Routes with a rest forward the canonical path itself and expand no template.
+                Segment::Rest(name) => resource.path.push_str(value(name)),
             }
         }
         for piece in &self.query {
             match piece {
                 Segment::Literal(literal) => resource.query.push_str(literal),
-                Segment::Capture(name) => resource.query.extend(percent::query(value(name))),
+                Segment::Capture(name) | Segment::Rest(name) => resource.query.extend(percent::query(value(name))),
             }
         }
         resource
@@ -97,6 +100,7 @@ impl fmt::Display for Segment {
         match self {
             Self::Literal(text) => f.write_str(text),
             Self::Capture(name) => write!(f, "{{{name}}}"),
+            Self::Rest(name) => write!(f, "{{*{name}}}"),
         }
     }
 }

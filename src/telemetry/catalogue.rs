@@ -104,6 +104,14 @@ catalogue! {
         "Streams that began anew because the engine had lost or replaced their records, by cause.";
     CLUSTER_ERRORS = Counter "rillgate_cluster_errors_total":
         "Failed calls of the engine, and refused contents of it, by kind.";
+    FORWARDED_REQUESTS = Counter "rillgate_forwarded_requests_total":
+        "Requests to routes that forward, by the status of the response.";
+    FORWARDED_REQUEST_SECONDS = Histogram "rillgate_forwarded_request_seconds":
+        "Seconds from the start of a forwarded request to the end of its response.";
+    FORWARDED_BYTES = Counter "rillgate_forwarded_bytes_total":
+        "Bytes of bodies that were forwarded, by direction.";
+    FORWARDED_IN_FLIGHT = Gauge "rillgate_forwarded_in_flight":
+        "Number of forwarded requests whose response has not ended.";
     GAPS = Counter "rillgate_gaps_total":
         "Gaps reported to clients, by reason.";
     READ_THROUGHS = Counter "rillgate_read_throughs_total":
@@ -137,6 +145,10 @@ pub(super) const DELIVERY_SECONDS_BUCKETS: &[f64] =
 /// From 0.5 ms to 10 s.
 pub(super) const CLUSTER_SECONDS_BUCKETS: &[f64] = DELIVERY_SECONDS_BUCKETS;
 
+/// From 1 ms to a minute.
+pub(super) const FORWARDED_SECONDS_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
 /// From 1 event to 10,000. A lag of 0 falls into the first bucket.
 pub(super) const LAG_EVENTS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0];
@@ -149,7 +161,7 @@ pub(super) const RESET_CAUSES: [&str; 3] = ["life", "chain", "gone"];
 
 /// The tasks whose panics are counted. Label `task` of [`TASK_PANICS`]. Each series starts at zero, so that an increase
 /// over it includes the first panic.
-pub(super) const TASKS: [&str; 20] = [
+pub(super) const TASKS: [&str; 21] = [
     "accept",
     "admin",
     "admin connection",
@@ -164,6 +176,7 @@ pub(super) const TASKS: [&str; 20] = [
     "cluster revocations",
     "connection",
     "exchange",
+    "forward",
     "ingest",
     "keeper",
     "request",

@@ -80,6 +80,8 @@ pub enum Room {
     Streams,
     /// New streams a second, of an address or of a route.
     StreamOpens,
+    /// Forwarded requests in progress, of an address.
+    ForwardedRequests,
     /// TLS handshakes of an address.
     Handshakes,
     /// Connection attempts to one upstream.
@@ -174,11 +176,12 @@ impl StreamState {
 }
 
 impl Room {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Connections,
         Self::Subscriptions,
         Self::Streams,
         Self::StreamOpens,
+        Self::ForwardedRequests,
         Self::Handshakes,
         Self::UpstreamConnects,
         Self::ReadThrough,
@@ -196,6 +199,7 @@ impl Room {
             Self::Subscriptions => "subscriptions",
             Self::Streams => "streams",
             Self::StreamOpens => "stream_opens",
+            Self::ForwardedRequests => "forwarded_requests",
             Self::Handshakes => "handshakes",
             Self::UpstreamConnects => "upstream_connects",
             Self::ReadThrough => "read_through",

@@ -8,6 +8,7 @@ mod buffered;
 mod catalogue;
 mod cluster;
 mod family;
+mod forward;
 mod label;
 mod line_limiter;
 mod listener;
@@ -21,6 +22,7 @@ mod shares;
 mod store;
 
 pub use cluster::{ClusterMetrics, ClusterRole};
+pub use forward::ForwardMetrics;
 pub use label::{EndReason, Protocol, Room, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;
 pub use log_queue::{FlushOnDrop, LineWriter, LogQueue};

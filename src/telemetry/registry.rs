@@ -36,6 +36,7 @@ impl Registry {
             (catalogue::DELIVERY_SECONDS, catalogue::DELIVERY_SECONDS_BUCKETS),
             (catalogue::CLUSTER_COMMIT_SECONDS, catalogue::CLUSTER_SECONDS_BUCKETS),
             (catalogue::CLUSTER_FOLLOW_SECONDS, catalogue::CLUSTER_SECONDS_BUCKETS),
+            (catalogue::FORWARDED_REQUEST_SECONDS, catalogue::FORWARDED_SECONDS_BUCKETS),
             (catalogue::LAG_EVENTS, catalogue::LAG_EVENTS_BUCKETS),
         ] {
             builder = builder

@@ -5,7 +5,7 @@
 //! matched no route) has no stream metrics. Does not know streams or keys: all streams of one route share these
 //! metrics.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use metrics::{Histogram, Label};
@@ -14,6 +14,7 @@ use tracing::warn;
 use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue::{self, GAP_REASONS};
 use super::family::Family;
+use super::forward::ForwardMetrics;
 use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
 use super::line_limiter::LineLimiter;
 use super::logging::ACCESS;
@@ -48,6 +49,7 @@ pub struct RouteMetrics {
     /// Bounds lines about refusals.
     lines: LineLimiter,
     stream_metrics: OnceLock<StreamMetrics>,
+    forward: OnceLock<Arc<ForwardMetrics>>,
 }
 
 /// Totals of a route for the status page, since the start of the process unless stated otherwise.
@@ -107,6 +109,7 @@ impl RouteMetrics {
             auth_failures: Family::new(registry, catalogue::AUTH_FAILURES, labels(), "reason"),
             lines: LineLimiter::new(MAX_REFUSAL_LINES),
             stream_metrics: OnceLock::new(),
+            forward: OnceLock::new(),
         };
         if name == Self::NONE {
             metrics.rejections.prepare(&PRE_REQUEST);
@@ -133,6 +136,11 @@ impl RouteMetrics {
         if lines > 0 {
             warn!(target: ACCESS, route = self.name, lines, "further lines suppressed");
         }
+    }
+
+    /// Returns the metrics of forwarded requests, creating them on first use.
+    pub fn forward(&self) -> &Arc<ForwardMetrics> {
+        self.forward.get_or_init(|| Arc::new(ForwardMetrics::new(&self.registry, &self.name)))
     }
 
     /// Counts the start of a subscription. Call [`Self::ended`] with the same protocol once for each.

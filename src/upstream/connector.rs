@@ -30,14 +30,14 @@ use crate::runtime::excerpt::truncate;
 use crate::runtime::human_duration::format_duration;
 
 /// A byte stream in both directions.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Connects to the origin, with TLS if its scheme is `https`. Takes name lookups and the attempt from `budget`.
 ///
 /// # Errors
 /// Returns the address and the reason as text if there is no connection.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     budget: &ConnectBudget,
     settings: &UpstreamSettings,
     origin: &Origin,

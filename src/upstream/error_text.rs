@@ -21,7 +21,7 @@ pub(super) fn io_reason(error: &io::Error) -> String {
 }
 
 /// Formats an error with its causes, truncated. hyper's own text rarely names the reason.
-pub(super) fn error_chain(error: &dyn Error) -> String {
+pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

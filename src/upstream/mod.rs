@@ -36,6 +36,8 @@ mod resume;
 mod service_token;
 mod settings;
 
+pub(crate) use connector::{Io, connect};
+pub(crate) use error_text::error_chain;
 pub use http2_pool::Http2Pool;
 pub use request_target::query_names;
 pub use resume::Resume;

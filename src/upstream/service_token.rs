@@ -54,7 +54,7 @@ impl ServiceToken {
     }
 
     /// Returns the value of `Authorization` with the token that the file has now. `upstream` is named in the log.
-    pub(super) async fn authorization(&self, upstream: &str) -> HeaderValue {
+    pub(crate) async fn authorization(&self, upstream: &str) -> HeaderValue {
         let mut known = self.known.lock().await;
         // Before reading, so that a change in between is noticed the next time.
         let stamp = metadata(&self.path).await.ok().map(FileStamp::from);

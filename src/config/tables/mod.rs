@@ -5,7 +5,7 @@
 //! | `root` | the root table |
 //! | `server` | `[server]`, `[log]`, `[store]`, `[revocations]`, `[admin]`, `[limits]` |
 //! | `listeners`, `issuers`, `upstreams` | the tables of these names |
-//! | `routes`, `auth`, `delivery` | `[[routes]]`, its `auth`, and its other tables |
+//! | `routes`, `auth`, `delivery`, `forward` | `[[routes]]`, its `auth`, and its other tables |
 //! | `references` | the other tables that a route refers to |
 //! | `parsers` | addresses, labels, hosts, header names, claims, origins |
 //! | `referenced_files` | files and environment variables named in the configuration |
@@ -13,6 +13,7 @@
 mod auth;
 mod cluster;
 mod delivery;
+mod forward;
 mod issuers;
 mod listeners;
 mod parsers;

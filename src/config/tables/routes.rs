@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::auth::{self, AuthTable, PublicAccess};
 use super::delivery::{self, CorsTable, DeliveryTable, ReplayTable, ShareTable};
+use super::forward::{self, ForwardTable};
 use super::parsers;
 use super::references::References;
 use crate::config::engine::{KeyEntry, OneOf, Value, keys, variants};
@@ -22,32 +23,35 @@ keys! {
     pub(super) struct RouteTable<'a> {
         /// Unique name; metric label.
         name: &'a str = required,
-        /// Path pattern. {capture} matches one segment. A slash at the end is an empty segment, compared exactly.
-        path: &'a str = required,
+        /// Path pattern. {capture} matches one segment, and {*rest} at the end of a forwarded path the rest, slashes
+        /// included. A slash at the end is an empty segment, compared exactly.
+        pub(super) path: &'a str = required,
         /// Restricts the route to one host name. Absent: all host names.
         host: &'a str = optional,
         /// Name of the upstream.
-        upstream: &'a str = required,
+        pub(super) upstream: &'a str = required,
         /// Path of the upstream request, optionally with a query. Both may contain captures. Absent: the path of the
         /// client's request.
-        upstream_path: &'a str = optional,
+        pub(super) upstream_path: &'a str = optional,
         /// "public": no token needed. Or a table of rules that a token must satisfy.
-        auth: OneOf<'a, PublicAccess, AuthTable<'a>> = required,
+        pub(super) auth: OneOf<'a, PublicAccess, AuthTable<'a>> = required,
         /// Time for which the stream is open. "always": even without subscribers; only for routes with a single stream.
-        open: Open = "on-demand",
+        pub(super) open: Open = "on-demand",
         /// Meaning of the end of an upstream response: an interruption, or the end of the stream.
-        on_end: OnEnd = "reconnect",
+        pub(super) on_end: OnEnd = "reconnect",
         /// Answer an event-stream request with 200, a jittered retry and a reason instead of 429 or 503, then end the
         /// response.
-        soft_refusal: bool = "false",
+        pub(super) soft_refusal: bool = "false",
         /// Request values that are part of the stream key and sent upstream.
-        share: ShareTable<'a> = optional,
+        pub(super) share: ShareTable<'a> = optional,
         /// Retention of events, and how clients resume.
-        replay: ReplayTable<'a> = optional,
+        pub(super) replay: ReplayTable<'a> = optional,
         /// Delivery of events to clients.
-        delivery: DeliveryTable<'a> = optional,
+        pub(super) delivery: DeliveryTable<'a> = optional,
         /// Web pages of other origins that may read the route. Absent: none.
         cors: CorsTable<'a> = optional,
+        /// Sends every request on as it comes, instead of opening streams. May be empty.
+        pub(super) forward: ForwardTable<'a> = optional,
     }
 }
 
@@ -126,6 +130,7 @@ fn route(
             .upstream
             .report("the upstream's headers set a header that this route reads tokens from (auth.token_from)");
     }
+    let forward = forward::forward(table, upstream.as_ref(), access.as_ref(), path.as_ref());
     let upstream = upstream?;
     let policy = Policy { on_end, linger, backoff: upstream.timing().backoff, ..policy };
     Some(Settings {
@@ -143,6 +148,7 @@ fn route(
         ids,
         stream: policy,
         cors,
+        forward,
     })
 }
 

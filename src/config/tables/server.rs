@@ -77,6 +77,10 @@ keys! {
         /// Open subscriptions of one address, over any number of connections. Behind a trusted proxy: of one forwarded
         /// address.
         subscriptions_per_ip: usize = "5000" in integer(1, 10_000_000),
+        /// Forwarded requests in progress, of all routes together. Each has one upstream connection.
+        forwarded_requests: usize = "10000" in integer(1, 1_000_000),
+        /// Forwarded requests in progress of one address. Behind a trusted proxy: of one forwarded address.
+        forwarded_requests_per_ip: usize = "1000" in integer(1, 1_000_000),
         /// Open streams that only one address has read.
         streams_per_ip: usize = "1000" in integer(1, 10_000_000),
         /// Streams that requests may open per second. Up to ten seconds' worth may be opened at once; a request over
@@ -203,6 +207,8 @@ pub(super) fn limits(table: &LimitsTable<'_>) -> (Limits, usize) {
         connections: table.connections.get(),
         connections_per_ip: table.connections_per_ip.get(),
         subscriptions_per_ip: table.subscriptions_per_ip.get(),
+        forwarded_requests: table.forwarded_requests.get(),
+        forwarded_requests_per_ip: table.forwarded_requests_per_ip.get(),
         streams_per_ip: table.streams_per_ip.get(),
         stream_opens_per_second: stream_open_rates(&table.stream_opens_per_second.table()),
         ip6_prefix: table.ip6_prefix.get(),

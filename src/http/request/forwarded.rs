@@ -17,7 +17,7 @@ use crate::listen::{ClientAddress, Peer};
 type ParseElement = fn(&[u8]) -> Option<IpAddr>;
 
 /// Returns the client's address. `peer` is the other end of the connection.
-pub(super) fn client_address(peer: &Peer, headers: &HeaderMap) -> IpAddr {
+pub(crate) fn client_address(peer: &Peer, headers: &HeaderMap) -> IpAddr {
     let (mut client, trusted) = (peer.address.ip().to_canonical(), &peer.trusted_proxies);
     let (name, parse): (_, ParseElement) = match peer.client_address {
         // The connection has reported the client's address already.

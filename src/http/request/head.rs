@@ -1,9 +1,9 @@
 //! Facts about a request's head: what the client accepts and announces.
-//!
-//! Does not refuse anything; the service does.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
+
+use crate::http::response::rejection::Rejection;
 
 /// Whether the client accepts `text/event-stream` (RFC 9110, 12.5.1): without `Accept` it accepts everything; of the
 /// ranges that match, the most specific one decides.
@@ -41,4 +41,26 @@ pub(crate) fn is_event_stream_request(head: &Parts) -> bool {
 /// Whether the head announces a body (RFC 9112, 6).
 pub(crate) fn announces_body(head: &Parts) -> bool {
     head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
+
+/// Returns the length that the head announces, if it does.
+///
+/// # Errors
+/// 400 if the body has two lengths or none that is clear: another reader of the request could use the other one (RFC
+/// 9112, 6.3 and 11.2).
+pub(crate) fn content_length(head: &Parts) -> Result<Option<u64>, Rejection> {
+    let ambiguous = || Rejection::malformed("The length of the body is ambiguous.");
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let (length, second) = (lengths.next(), lengths.next());
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let (coding, other) = (codings.next(), codings.next());
+    if second.is_some() || other.is_some() || (length.is_some() && coding.is_some()) {
+        return Err(ambiguous());
+    }
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(ambiguous());
+    }
+    let Some(length) = length else { return Ok(None) };
+    let digits = length.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(ambiguous)
 }

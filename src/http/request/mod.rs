@@ -3,7 +3,8 @@
 pub(super) mod auth;
 pub(super) mod client_info;
 pub(super) mod cors;
-mod forwarded;
+pub(super) mod forwarded;
+pub(super) mod forwarded_fields;
 pub(super) mod head;
 pub(super) mod last_event_id;
 pub(super) mod params;

@@ -9,7 +9,7 @@ use http::{Version, uri::Authority};
 
 use super::query::Query;
 use crate::http::response::rejection::Rejection;
-use crate::route::path::CanonicalPath;
+use crate::route::path::{CanonicalPath, PathFault};
 
 /// The most bytes of a path. Path and query together may have as many, and a token.
 const URI_BYTES: usize = 8 * 1024;
@@ -21,6 +21,8 @@ pub(crate) struct RequestTarget {
     pub authority: String,
     /// The path in its canonical form.
     pub path: CanonicalPath,
+    /// Whether the path has an encoded slash, which only some routes accept.
+    pub has_encoded_slash: bool,
     /// The parameters of the query.
     pub query: Query,
 }
@@ -39,8 +41,12 @@ impl RequestTarget {
             return Err(Rejection::UriTooLong { max });
         }
         let authority = authority(head)?;
-        let path = CanonicalPath::parse(head.uri.path()).map_err(Rejection::Path)?;
-        Ok(Self { authority, path, query })
+        let raw = head.uri.path();
+        let (path, has_encoded_slash) = match CanonicalPath::parse(raw) {
+            Err(PathFault::Delimiter('/')) => (CanonicalPath::parse_with_slashes(raw), true),
+            path => (path, false),
+        };
+        Ok(Self { authority, path: path.map_err(Rejection::Path)?, has_encoded_slash, query })
     }
 
     /// Returns the host without its port.

@@ -1,4 +1,5 @@
-//! The response body: bytes that are known, the prelude of a connection that is taken over, or events.
+//! The response body: bytes that are known, the prelude of a connection that is taken over, events, or what an upstream
+//! sends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::forward::{BrokenResponse, Download};
 use crate::http::delivery::event_body::{CutOff, EventBody};
 use crate::listen::{self, PreludeBody};
 
@@ -18,6 +20,8 @@ pub enum AppBody {
     Prelude(PreludeBody),
     /// Events from the log.
     Events(Box<EventBody>),
+    /// The body of an upstream's response.
+    Forwarded(Box<Download>),
 }
 
 impl AppBody {
@@ -38,15 +42,15 @@ impl listen::ResponseBody for AppBody {
         match self {
             Self::Events(events) => events.poll_deadline(cx, is_stalled, stall_timeout),
             // Otherwise a client without a window could keep the response forever.
-            Self::Full(_) | Self::Prelude(_) if is_stalled => Poll::Ready(()),
-            Self::Full(_) | Self::Prelude(_) => Poll::Pending,
+            Self::Full(_) | Self::Prelude(_) | Self::Forwarded(_) if is_stalled => Poll::Ready(()),
+            Self::Full(_) | Self::Prelude(_) | Self::Forwarded(_) => Poll::Pending,
         }
     }
 
     fn on_panic(&mut self) {
         match self {
             Self::Events(events) => events.on_panic(),
-            Self::Full(_) | Self::Prelude(_) => {}
+            Self::Full(_) | Self::Prelude(_) | Self::Forwarded(_) => {}
         }
     }
 }
@@ -62,17 +66,25 @@ impl Body for AppBody {
                 Pin::new(prelude).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
             Self::Events(events) => Pin::new(events).poll_frame(cx),
+            Self::Forwarded(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|BrokenResponse| CutOff)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(None))
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Prelude(_) | Self::Events(_) => false,
+            Self::Forwarded(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Prelude(_) | Self::Events(_) => SizeHint::default(),
+            Self::Forwarded(body) => body.size_hint(),
         }
     }
 }

@@ -11,8 +11,10 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
+use self::rows::{ProblemDetails, row, size};
 use super::headers::stream_headers;
-use crate::auth::{Denied, TicketError, TokenFault};
+use crate::auth::{Denied, TicketError};
+use crate::forward::{ExchangeLimit, ForwardError};
 use crate::http::stream_opens::StreamOpenRefusal;
 use crate::http::subscription_limits::LimitExceeded;
 use crate::route::path::PathFault;
@@ -21,7 +23,9 @@ use crate::runtime::arithmetic;
 use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::{OpenError, StreamLimit};
 
-/// The reason why a request gets no stream.
+mod rows;
+
+/// The reason why a request gets no stream, or is not forwarded.
 #[derive(Clone, Debug)]
 pub enum Rejection {
     /// The request is malformed; the text says how.
@@ -85,6 +89,17 @@ pub enum Rejection {
     Upstream(Arc<OpenError>),
     /// The upstream did not answer in time, on a route with `when_down = "refuse"`.
     UpstreamSilent,
+    /// The request's body is larger than the route accepts.
+    BodyTooLarge {
+        /// The limit in bytes.
+        max: u64,
+    },
+    /// The request expects something other than `100-continue`.
+    Expectation,
+    /// As many requests are being forwarded as a limit allows.
+    Exchanges(ExchangeLimit),
+    /// A forwarded request has no response of the upstream.
+    Forward(ForwardError),
 }
 
 /// The reconnection time of a refusal that is sent as a short event stream.
@@ -98,18 +113,6 @@ pub struct SoftRetry {
 
 /// `Retry-After` of a temporary refusal when nothing better is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(2);
-
-/// The members of a problem document that differ between refusals (RFC 9457, 3.1).
-struct ProblemDetails {
-    status: StatusCode,
-    reason: &'static str,
-    detail: Cow<'static, str>,
-}
-
-/// Returns a row of the table of refusals.
-fn row(status: StatusCode, reason: &'static str, detail: impl Into<Cow<'static, str>>) -> ProblemDetails {
-    ProblemDetails { status, reason, detail: detail.into() }
-}
 
 impl Rejection {
     /// Refuses a malformed request with this text, a sentence for the client.
@@ -179,7 +182,7 @@ impl Rejection {
             Self::Capture(fault @ CaptureFault::Length(_)) => {
                 row(Status::URI_TOO_LONG, "uri_too_long", format!("Invalid path: {fault}."))
             }
-            Self::Denied(denied) => Self::denied(*denied),
+            Self::Denied(denied) => rows::denied(*denied),
             Self::NoRoute => row(Status::NOT_FOUND, "no_route", "There is no stream at this path."),
             Self::Method { allow } => {
                 row(Status::METHOD_NOT_ALLOWED, "method", format!("Method not supported; use one of: {allow}."))
@@ -245,67 +248,25 @@ impl Rejection {
             Self::StreamsFull => row(Status::SERVICE_UNAVAILABLE, "streams", "The gateway is full."),
             Self::Memory => row(Status::SERVICE_UNAVAILABLE, "memory", "The gateway is full."),
             Self::Draining => row(Status::SERVICE_UNAVAILABLE, "draining", "The gateway is shutting down."),
-            Self::Upstream(error) => Self::upstream(error),
-            Self::UpstreamSilent => Self::upstream_silent(),
+            Self::Upstream(error) => rows::upstream(error),
+            Self::UpstreamSilent => rows::upstream_silent(),
+            Self::BodyTooLarge { max } => rows::body_too_large(*max),
+            Self::Expectation => {
+                row(Status::EXPECTATION_FAILED, "malformed", "The only expectation that is met is 100-continue.")
+            }
+            Self::Exchanges(ExchangeLimit::Memory) => {
+                row(Status::SERVICE_UNAVAILABLE, "memory", "The gateway is full.")
+            }
+            Self::Exchanges(ExchangeLimit::All) => {
+                row(Status::SERVICE_UNAVAILABLE, "forwarded_requests", "The gateway is full.")
+            }
+            Self::Exchanges(ExchangeLimit::Address) => row(
+                Status::TOO_MANY_REQUESTS,
+                "forwarded_requests_per_ip",
+                "Too many requests of this address are in progress.",
+            ),
+            Self::Forward(error) => rows::forward(error),
         }
-    }
-
-    fn denied(denied: Denied) -> ProblemDetails {
-        use StatusCode as Status;
-        match denied {
-            Denied::Missing => row(Status::UNAUTHORIZED, "no_token", "A token is needed."),
-            Denied::Ambiguous => row(Status::BAD_REQUEST, "two_tokens", "The request has more than one token."),
-            Denied::Invalid(TokenFault::Ticket) => row(
-                Status::UNAUTHORIZED,
-                "invalid_token",
-                "Invalid ticket: it has been used, has expired, or is for another stream.",
-            ),
-            Denied::Invalid(TokenFault::TooLarge) => {
-                row(Status::UNAUTHORIZED, "too_large", "Invalid token: too large (limits.token_bytes).")
-            }
-            Denied::Invalid(fault) => row(Status::UNAUTHORIZED, "invalid_token", format!("Invalid token: {fault}.")),
-            Denied::Forbidden(_) => {
-                row(Status::FORBIDDEN, "insufficient_scope", "The token does not grant access to this stream.")
-            }
-            Denied::Origin => row(
-                Status::FORBIDDEN,
-                "origin",
-                "A cookie, or a token that a proxy adds, is not accepted from a page of this origin.",
-            ),
-            Denied::Unavailable | Denied::FetchRefused(_) => row(
-                Status::SERVICE_UNAVAILABLE,
-                "keys_unavailable",
-                "The token cannot be verified yet: the issuer's keys have not been fetched.",
-            ),
-            Denied::TicketsUnavailable => row(
-                Status::SERVICE_UNAVAILABLE,
-                "cluster",
-                "The ticket cannot be redeemed now: the cluster's engine does not answer.",
-            ),
-        }
-    }
-
-    fn upstream(error: &OpenError) -> ProblemDetails {
-        use StatusCode as Status;
-        let invalid = "The upstream did not answer with an event stream.";
-        match error {
-            OpenError::NotFound(_) => row(Status::NOT_FOUND, "upstream_not_found", "The upstream has no such stream."),
-            OpenError::RateLimited { .. } => {
-                row(Status::SERVICE_UNAVAILABLE, "upstream_busy", "The upstream has received too many requests.")
-            }
-            OpenError::Unreachable(_) => {
-                row(Status::SERVICE_UNAVAILABLE, "upstream_unreachable", "Cannot connect to the upstream.")
-            }
-            OpenError::TimedOut(_) => Self::upstream_silent(),
-            OpenError::Invalid(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
-            OpenError::ClosedEarly(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
-            OpenError::Unavailable { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
-            OpenError::Cluster(_) => row(Status::SERVICE_UNAVAILABLE, "cluster", "The gateways cannot agree now."),
-        }
-    }
-
-    fn upstream_silent() -> ProblemDetails {
-        row(StatusCode::GATEWAY_TIMEOUT, "upstream_silent", "The upstream did not answer in time.")
     }
 
     /// Returns the time to wait before the next attempt, for temporary refusals.
@@ -355,11 +316,6 @@ fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// Formats a number of bytes in KiB if it is a multiple of 1024.
-fn size(bytes: usize) -> String {
-    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
-}
-
 impl From<Mismatch> for Rejection {
     fn from(mismatch: Mismatch) -> Self {
         match mismatch {
@@ -377,6 +333,12 @@ impl From<LimitExceeded> for Rejection {
             LimitExceeded::Subject => Self::SubjectFull,
             LimitExceeded::Address => Self::AddressFull,
         }
+    }
+}
+
+impl From<ExchangeLimit> for Rejection {
+    fn from(limit: ExchangeLimit) -> Self {
+        Self::Exchanges(limit)
     }
 }
 

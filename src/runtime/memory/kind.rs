@@ -15,11 +15,14 @@ pub enum MemoryKind {
     Bodies,
     /// Open streams without their logs: the task, the connection to the upstream and its buffers.
     Streams,
+    /// Forwarded exchanges: the connection to the upstream and its buffers.
+    Forwarded,
 }
 
 impl MemoryKind {
     /// All kinds, in the order of their discriminants.
-    pub const ALL: [Self; 6] = [Self::Logs, Self::Pinned, Self::Backlogs, Self::Http2, Self::Bodies, Self::Streams];
+    pub const ALL: [Self; 7] =
+        [Self::Logs, Self::Pinned, Self::Backlogs, Self::Http2, Self::Bodies, Self::Streams, Self::Forwarded];
 
     /// Returns the value of the label.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl MemoryKind {
             Self::Http2 => "http2",
             Self::Bodies => "bodies",
             Self::Streams => "streams",
+            Self::Forwarded => "forwarded",
         }
     }
 }

@@ -131,7 +131,7 @@ mod tests {
         let ledger = MemoryLedger::new(Some(1000));
         let level_at = |total: u64| {
             // A part of it in each kind.
-            for (kind, now) in MemoryKind::ALL.into_iter().zip([total / 2, total - total / 2, 0, 0, 0, 0]) {
+            for (kind, now) in MemoryKind::ALL.into_iter().zip([total / 2, total - total / 2, 0, 0, 0, 0, 0]) {
                 ledger.update(kind, ledger.held(kind), now);
             }
             ledger.level()

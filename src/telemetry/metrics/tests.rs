@@ -182,6 +182,9 @@ fn every_rendered_metric_is_described_and_appears_once() {
     route.auth_failure("expired");
     route.delivery(Duration::ZERO);
     route.lag(1);
+    route.forward().answered(200);
+    route.forward().begun();
+    route.forward().ended(Duration::ZERO);
     metrics.listener("public");
     metrics.store().error("full");
     metrics.store().given_up("stream");

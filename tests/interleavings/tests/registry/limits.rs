@@ -32,6 +32,8 @@ pub fn with_streams(streams: usize) -> SharedLimits {
         subject_overflow: SubjectOverflow::Refuse,
         resets_per_connection: u32::MAX,
         accepts_per_second: u32::MAX,
+        forwarded_requests: 1,
+        forwarded_requests_per_ip: 1,
         handshakes_per_second: u32::MAX,
     }))
 }

@@ -1,0 +1,102 @@
+//! A forwarded request: authorized and bounded as for streams, then sent on, and its response passed back.
+//!
+//! The credential is checked and passed on with everything else. What the gateway knows of the client is written by it
+//! alone.
+
+use std::sync::Arc;
+
+use http::header::EXPECT;
+use http::{Method, Response};
+use tracing::warn;
+
+use super::app::App;
+use super::request::auth;
+use super::request::forwarded::client_address;
+use super::request::forwarded_fields;
+use super::request::head::content_length;
+use super::request::target::RequestTarget;
+use super::request::trace::Trace;
+use super::response::body::AppBody;
+use super::response::rejection::Rejection;
+use crate::forward::{
+    Download, DownloadProgress, ForwardRequest, Forwarder, drop_request_fields, drop_response_fields,
+};
+use crate::listen::{IncomingRequest, RequestBody};
+use crate::route::Route;
+
+/// The methods of a route that forwards, for those that it does not.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Sends a request on and returns the upstream's response. Takes the body once it is sent.
+///
+/// # Errors
+/// The refusal, or the reason for which the upstream did not answer.
+pub(super) async fn respond(
+    app: &Arc<App>,
+    route: &Arc<Route>,
+    captures: &[(String, String)],
+    target: &RequestTarget,
+    request: &IncomingRequest,
+    body: &mut Option<RequestBody>,
+    trace: &Trace,
+) -> Result<Response<AppBody>, Rejection> {
+    let IncomingRequest { head, peer, .. } = request;
+    let forwarder = route.forwarder.as_ref().expect("the route forwards");
+    check(request, forwarder)?;
+    let _grant = auth::authorize(app, route, captures, target, request).await?;
+    let client = client_address(peer, &head.headers);
+    let limits = app.limits.load();
+    // A trusted proxy stands for many clients.
+    let address = (!peer.trusted_proxies.contains(client)).then(|| limits.network(client));
+    let metrics = route.metrics.forward();
+    let exchange = app.exchange_limits.acquire(address, metrics)?;
+
+    let mut headers = head.headers.clone();
+    drop_request_fields(&mut headers);
+    forwarded_fields::write(&mut headers, peer, client, &head.headers, &target.authority);
+    headers.extend(trace.headers());
+    let sent = ForwardRequest {
+        method: head.method.clone(),
+        path: target.path.encoded(),
+        query: head.uri.query(),
+        headers,
+        authority: &target.authority,
+        body: body.take().filter(|_| !request.is_body_empty),
+    };
+    let answered = forwarder.send(sent, metrics).await.map_err(|error| {
+        if error.is_upstream_fault() && route.metrics.acquire_refusal_line() {
+            warn!(route = route.metrics.name(), %error, "not forwarded");
+        }
+        Rejection::Forward(error)
+    });
+    let (mut parts, body) = answered?.into_parts();
+    drop_response_fields(&mut parts.headers);
+    // The versions and extensions of the two connections have nothing to do with each other.
+    let mut response = Response::new(());
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    let body = Download::new(body, forwarder.settings().idle_timeout, exchange);
+    if let Some(handoff) = &request.handoff {
+        handoff.decline(DownloadProgress::stalled(body.progress(), limits.stall_timeout));
+    }
+    Ok(response.map(|()| AppBody::Forwarded(Box::new(body))))
+}
+
+/// Refuses what no route forwards.
+fn check(request: &IncomingRequest, forwarder: &Forwarder) -> Result<(), Rejection> {
+    let head = &request.head;
+    if head.method == Method::TRACE || head.method == Method::CONNECT {
+        return Err(Rejection::Method { allow: METHODS });
+    }
+    if request.is_ambiguous {
+        return Err(Rejection::malformed("The request is ambiguous: a bare line feed, or two lengths of the body."));
+    }
+    let max = forwarder.settings().body_bytes;
+    if content_length(head)?.is_some_and(|length| length > max) {
+        return Err(Rejection::BodyTooLarge { max });
+    }
+    if head.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Rejection::Expectation);
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! An application that is away, silent, or breaks off.
+
+use http_body_util::BodyExt;
+
+use crate::fixture::{PROTOCOLS, begin, config, everything, full, get, request, send, site_behind_gateway, start};
+use crate::support::client::Client;
+use crate::support::figures::metric;
+use crate::support::origin::Origin;
+use crate::support::reserved_addr::reserve;
+use crate::support::script::Answer;
+use crate::support::wait::{DEADLINE, within};
+
+#[tokio::test]
+async fn an_application_that_is_away_is_502_and_one_that_is_silent_504() {
+    let (_site, gateway) = site_behind_gateway("response_timeout = \"300ms\"").await;
+    let away = start(&config(&format!("http://{}", reserve()), &everything(""))).await;
+
+    for protocol in PROTOCOLS {
+        let answer = get(&Client::new(protocol, away.address()), "/", &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.reason()), (502, "upstream_unreachable".to_owned()));
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let client = Client::new(protocol, gateway.address());
+        for method in ["GET", "POST"] {
+            let answer = send(&client, method, "/silent", &[], full("")).await.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.reason()), (504, "upstream_silent".to_owned()), "{protocol:?}");
+        }
+    }
+    assert!(metric(&away, "forwarded_requests_total", &["status=\"502\""]).await >= 2.0);
+    assert!(away.log().iter().any(|line| line.contains("not forwarded") && line.contains("connection refused")));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_502() {
+    for bytes in [
+        "nonsense\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
+        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        "",
+    ] {
+        let origin = Origin::start_with(move |_| Answer::raw(bytes)).await;
+        let gateway = start(&config(&origin.url(), &everything(""))).await;
+
+        let answer = get(&Client::http1(gateway.address()), "/", &[]).await;
+
+        assert_eq!(answer.status, 502, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_is_cut_and_not_ended() {
+    let (_site, gateway) = site_behind_gateway("idle_timeout = \"300ms\"").await;
+
+    for protocol in PROTOCOLS {
+        let client = Client::new(protocol, gateway.address());
+        for path in ["/cut", "/stall"] {
+            let response = begin(&client, request(&client, "GET", path, &[], full(""))).await.unwrap();
+            assert_eq!(response.status(), 200);
+
+            let outcome = within(DEADLINE, "the end", response.into_body().collect()).await;
+
+            assert!(outcome.is_err(), "{protocol:?} {path}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_go_to_the_addresses_that_answer() {
+    let (one, two) = (crate::fixture::Site::start().await, crate::fixture::Site::start().await);
+    let away = format!("http://{}", reserve());
+    let urls = format!("{away}\", \"{}\", \"{}", one.url(), two.url());
+    let gateway = start(&config(&urls, &everything(""))).await;
+    let client = Client::http1(gateway.address());
+
+    for _ in 0..12 {
+        assert_eq!(send(&client, "POST", "/echo", &[], full("hello")).await.unwrap().status, 200);
+    }
+
+    for site in [one, two] {
+        let requests = site.stats().await["requests"].as_u64().unwrap();
+        assert!(requests >= 4, "both take turns: {requests}");
+    }
+}
