@@ -11,6 +11,7 @@
 //! | `forwarder` | a request to a response, over the origins of the upstream |
 //! | `fields` | the header fields that are not passed on |
 //! | `upload`, `download` | the bodies, with their bounds |
+//! | `tunnel` | upgraded connections |
 //! | `clients`, `connector` | pooled connections |
 //! | `origins` | the origins that cannot be connected to are passed over |
 //! | `exchange_limits` | the bounds on exchanges in progress |
@@ -25,6 +26,7 @@ mod forward_error;
 mod forwarder;
 mod origins;
 mod settings;
+mod tunnel;
 mod upload;
 
 pub use download::{BrokenResponse, Download, DownloadProgress};
@@ -33,3 +35,4 @@ pub use fields::{drop_request_fields, drop_response_fields};
 pub use forward_error::ForwardError;
 pub use forwarder::{ForwardRequest, Forwarder};
 pub use settings::{ForwardSettings, HostField};
+pub use tunnel::Tunnel;

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use http::header::EXPECT;
-use http::{Method, Response};
+use http::header::{CONNECTION, EXPECT, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tracing::warn;
 
 use super::app::App;
@@ -18,8 +18,10 @@ use super::request::target::RequestTarget;
 use super::request::trace::Trace;
 use super::response::body::AppBody;
 use super::response::rejection::Rejection;
+use super::upgrade::{UpgradePermission, requested_protocol};
 use crate::forward::{
-    Download, DownloadProgress, ForwardRequest, Forwarder, drop_request_fields, drop_response_fields,
+    Download, DownloadProgress, ForwardError, ForwardRequest, Forwarder, Tunnel, drop_request_fields,
+    drop_response_fields,
 };
 use crate::listen::{IncomingRequest, RequestBody};
 use crate::route::Route;
@@ -43,7 +45,7 @@ pub(super) async fn respond(
     let IncomingRequest { head, peer, .. } = request;
     let forwarder = route.forwarder.as_ref().expect("the route forwards");
     check(request, forwarder)?;
-    let _grant = auth::authorize(app, route, captures, target, request).await?;
+    let grant = auth::authorize(app, route, captures, target, request).await?;
     let client = client_address(peer, &head.headers);
     let limits = app.limits.load();
     // A trusted proxy stands for many clients.
@@ -51,8 +53,16 @@ pub(super) async fn respond(
     let metrics = route.metrics.forward();
     let exchange = app.exchange_limits.acquire(address, metrics)?;
 
+    let protocol = request.handoff.as_ref().filter(|_| request.is_body_empty).and_then(|_| requested_protocol(head));
+    if protocol.is_some() && app.tasks.draining().has_started() {
+        return Err(Rejection::Draining);
+    }
     let mut headers = head.headers.clone();
     drop_request_fields(&mut headers);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol.clone());
+    }
     forwarded_fields::write(&mut headers, peer, client, &head.headers, &target.authority);
     headers.extend(trace.headers());
     let sent = ForwardRequest {
@@ -69,17 +79,50 @@ pub(super) async fn respond(
         }
         Rejection::Forward(error)
     });
-    let (mut parts, body) = answered?.into_parts();
+    let answered = answered?;
+    let idle_timeout = forwarder.settings().idle_timeout;
+    if answered.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (Some(protocol), Some(handoff)) = (protocol, &request.handoff) else {
+            let reason = "the upstream switches protocols without having been asked to".to_owned();
+            return Err(Rejection::Forward(ForwardError::InvalidResponse(reason)));
+        };
+        let response = switching_protocols(answered.headers(), protocol);
+        let permission = UpgradePermission {
+            app: app.clone(),
+            route: route.clone(),
+            host: target.host().to_owned(),
+            path: target.path.decoded().to_owned(),
+            grant: grant.filter(|_| route.authorizer.as_ref().is_some_and(|rules| rules.settings().enforce)),
+        };
+        let tunnel = Tunnel::new(answered, idle_timeout, exchange);
+        handoff.upgrade(move |client, read_ahead, task| {
+            task.spawn(Box::pin(tunnel.run(client, read_ahead, permission.ended())));
+        });
+        return Ok(response);
+    }
+    let (mut parts, body) = answered.into_parts();
     drop_response_fields(&mut parts.headers);
     // The versions and extensions of the two connections have nothing to do with each other.
     let mut response = Response::new(());
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
-    let body = Download::new(body, forwarder.settings().idle_timeout, exchange);
+    let body = Download::new(body, idle_timeout, exchange);
     if let Some(handoff) = &request.handoff {
         handoff.decline(DownloadProgress::stalled(body.progress(), limits.stall_timeout));
     }
     Ok(response.map(|()| AppBody::Forwarded(Box::new(body))))
+}
+
+/// Returns the response with which a connection changes to this protocol.
+fn switching_protocols(received: &HeaderMap, protocol: &HeaderValue) -> Response<AppBody> {
+    let mut headers = received.clone();
+    drop_response_fields(&mut headers);
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+    let mut response = Response::new(AppBody::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Refuses what no route forwards.

@@ -18,6 +18,7 @@ mod service;
 mod stream_opens;
 mod subscribe;
 mod subscription_limits;
+mod upgrade;
 
 pub(crate) use app::App;
 pub use app::StaticPage;

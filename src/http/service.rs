@@ -105,7 +105,8 @@ async fn handle(app: Arc<App>, mut request: IncomingRequest, query: Query) -> Re
         || head.method == Method::CONNECT
         || (body.is_some() && announces_body(head))
         || is_malformed;
-    if ends_connection && head.version < Version::HTTP_2 {
+    let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if ends_connection && head.version < Version::HTTP_2 && !is_upgraded {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.headers_mut().insert(REQUEST_ID, trace.request_id().clone());

@@ -18,3 +18,4 @@ mod spellings;
 #[path = "../gateway/support/mod.rs"]
 mod support;
 mod tokens;
+mod upgrades;

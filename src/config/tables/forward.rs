@@ -21,7 +21,7 @@ keys! {
         body_bytes: usize = "64MiB" in size("1KiB", "1024GiB"),
         /// Time limit for the response headers, from the last byte of the request that the upstream took.
         response_timeout: Duration = "60s" in duration("10ms", "1h"),
-        /// Time without a byte after which a request body or a response body is given up.
+        /// Time without a byte after which a request body, a response body or an upgraded connection is given up.
         idle_timeout: Duration = "5m" in duration("10ms", "1d"),
         /// true: an encoded slash (%2F) in a path is sent on as it is. false: it is refused.
         encoded_slash: bool = "false",

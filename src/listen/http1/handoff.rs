@@ -33,6 +33,7 @@ struct State {
     is_reading_paused: bool,
     is_declined: bool,
     claim: Option<Claim>,
+    upgrade: Option<HandoffFn>,
     head: HeadScan,
 }
 
@@ -61,6 +62,18 @@ impl Handoff {
         let claim = Claim { continuation: Box::new(continuation), output_end: OutputEnd::default() };
         self.0.state.lock().claim = Some(claim);
         PreludeBody::new(prelude)
+    }
+
+    /// Claims the connection for `continuation`, which runs once hyper has written a response with 101 (RFC 9110, 7.8).
+    /// The continuation receives the connection, the bytes that the client has sent behind its request, and the spawner of
+    /// the task that goes on.
+    pub fn upgrade(&self, continuation: impl FnOnce(Transport, Vec<u8>, ConnectionTask) + Send + 'static) {
+        self.0.state.lock().upgrade = Some(Box::new(continuation));
+    }
+
+    /// Returns the continuation of an upgraded connection that hyper has left.
+    pub(super) fn take_upgrade(&self) -> Option<HandoffFn> {
+        self.0.state.lock().upgrade.take()
     }
 
     /// Leaves the connection to hyper for good, because hyper carries a body whose chunks may end like a prelude. The

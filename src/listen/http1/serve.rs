@@ -69,19 +69,25 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let mut is_draining = false;
     loop {
         let served = poll_fn(|cx| match handoff.poll_connection(Pin::new(&mut connection), cx) {
+            // hyper leaves an upgraded connection as one that has ended well.
+            Poll::Ready(Some(Ok(()))) => Poll::Ready(handoff.take_upgrade().map(|continuation| (continuation, true))),
             Poll::Ready(end) => {
                 if let Some(Err(error)) = end {
                     protocol_errors.on_http1_error(&error);
                 }
                 Poll::Ready(None)
             }
-            Poll::Pending => handoff.take_ready().map_or(Poll::Pending, |continuation| Poll::Ready(Some(continuation))),
+            Poll::Pending => match handoff.take_ready() {
+                Some(continuation) => Poll::Ready(Some((continuation, false))),
+                None => Poll::Pending,
+            },
         });
         tokio::select! {
             served = served => {
-                if let Some(continuation) = served {
-                    let (transport, unsent) = connection.into_parts().io.into_parts();
-                    continuation(transport, unsent, task);
+                if let Some((continuation, is_upgraded)) = served {
+                    let parts = connection.into_parts();
+                    let (transport, unsent) = parts.io.into_parts();
+                    continuation(transport, if is_upgraded { parts.read_buf.into() } else { unsent }, task);
                 }
                 return;
             }
