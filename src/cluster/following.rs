@@ -128,12 +128,11 @@ impl Following<'_> {
                     asking = None;
                     match answer {
                         Some(answer) => set_phase(member, &stream, &answer),
-                        // The owner may not know it yet either.
-                        None if stream.progress().phase != Phase::Live => {
+                        // The owner may not know it yet either, or not know that it is the owner.
+                        None => {
                             pause = (pause * 2).min(MAX_ASK_PAUSE);
                             asking = Some(ask_phase(member, pause));
                         }
-                        None => {}
                     }
                 }
                 _ = draining.started(), if !has_drained => {
@@ -162,7 +161,8 @@ fn ask_phase(member: &Arc<Member>, pause: Duration) -> BoxFuture<'static, Option
     Box::pin(async move {
         let context = member.context();
         sleep(pause).await;
-        let question = StreamMessage::WhichPhase(context.nodes.me().to_owned());
+        let place = member.place();
+        let question = StreamMessage::WhichPhase { owner: place.node()?.to_owned(), term: place.term() };
         let question = question.encode(&context.keys, member.log_id())?;
         let answer = context.engine.ask(member.log_id(), question.into(), ANSWER_WAIT).await;
         answer.inspect_err(|error| context.count_error(error)).ok().flatten()

@@ -17,8 +17,13 @@ pub(super) enum StreamMessage {
     WhoReads(String),
     /// This gateway has readers of the stream.
     Reads,
-    /// The node asks for the owner's phase.
-    WhichPhase(String),
+    /// A follower asks for the owner's phase.
+    WhichPhase {
+        /// The node id of the owner, by the newest record that the follower has.
+        owner: String,
+        /// The owner's term.
+        term: u64,
+    },
     /// The phase of the stream at the owner of this term.
     PhaseIs {
         /// The owner's term.
@@ -36,7 +41,7 @@ impl StreamMessage {
         match self {
             Self::WhoReads(node) => encoder.byte(WHO_READS).bytes(node.as_bytes()),
             Self::Reads => encoder.byte(READS),
-            Self::WhichPhase(node) => encoder.byte(WHICH_PHASE).bytes(node.as_bytes()),
+            Self::WhichPhase { owner, term } => encoder.byte(WHICH_PHASE).bytes(owner.as_bytes()).number(*term),
             Self::PhaseIs { term, phase } => {
                 encoder.byte(PHASE_IS).number(*term);
                 match phase {
@@ -60,7 +65,7 @@ impl StreamMessage {
         let message = match decoder.byte()? {
             WHO_READS => Self::WhoReads(decoder.text()?.to_owned()),
             READS => Self::Reads,
-            WHICH_PHASE => Self::WhichPhase(decoder.text()?.to_owned()),
+            WHICH_PHASE => Self::WhichPhase { owner: decoder.text()?.to_owned(), term: decoder.number()? },
             PHASE_IS => {
                 let term = decoder.number()?;
                 let phase = match decoder.byte()? {
@@ -148,7 +153,7 @@ mod tests {
         let mut messages = vec![
             StreamMessage::WhoReads("a".to_owned()),
             StreamMessage::Reads,
-            StreamMessage::WhichPhase("b".to_owned()),
+            StreamMessage::WhichPhase { owner: "b".to_owned(), term: 7 },
             StreamMessage::PhaseIs { term: 7, phase: Phase::Live },
             StreamMessage::PhaseIs { term: 7, phase: Phase::Retrying(None) },
         ];

@@ -26,6 +26,7 @@ use super::member_task::MemberTask;
 use super::message::StreamMessage;
 use super::nodes::{NodeView, Nodes};
 use super::observer::{ClusterErrorKind, ClusterObserver};
+use super::release::release_later;
 use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
 use crate::stream::{Finished, ShareRole, SharedFeed, SharedLog, SharedLogs};
@@ -261,13 +262,21 @@ impl Cluster {
 
     async fn answer_one(&self, question: &Question) {
         let (context, log) = (&self.context, &question.log);
-        let Some(member) = self.member(log) else { return };
+        let member = self.member(log);
         let answer = match StreamMessage::decode(&context.keys, log, &question.payload) {
-            Some(StreamMessage::WhoReads(node)) if node != self.node() && member.has_readers() => {
-                StreamMessage::Reads.encode(&context.keys, log)
+            Some(StreamMessage::WhoReads(node)) if node != self.node() => {
+                let has_readers = member.is_some_and(|member| member.has_readers());
+                StreamMessage::Reads.encode(&context.keys, log).filter(|_| has_readers)
             }
-            Some(StreamMessage::WhichPhase(node)) if node != self.node() => member.owned_phase(),
-            Some(StreamMessage::WhoReads(_) | StreamMessage::WhichPhase(_)) => None,
+            Some(StreamMessage::WhichPhase { owner, term }) if owner == self.node() => match member {
+                Some(member) => member.owned_phase(),
+                // The engine has forgotten the release.
+                None => {
+                    release_later(context, *log, term);
+                    None
+                }
+            },
+            Some(StreamMessage::WhoReads(_) | StreamMessage::WhichPhase { .. }) => None,
             Some(StreamMessage::Reads | StreamMessage::PhaseIs { .. }) | None => None,
         };
         if let Some(answer) = answer
