@@ -6,6 +6,7 @@
 //! arguments: the command uses these parts for that.
 
 mod certificate;
+mod cluster;
 mod feed;
 mod page;
 mod producer;
@@ -13,5 +14,6 @@ mod random;
 mod topic;
 
 pub use certificate::{Certificate, GenerateError};
+pub use cluster::{ControlPage, DemoBalancer, DemoEngine, DemoGateways, EngineStartError, GatewayLine};
 pub use page::{COOKIE, DemoPage, pages};
-pub use producer::{Producer, Status};
+pub use producer::{Producer, Spawn, Status};

@@ -58,7 +58,7 @@ fn page(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) 
     DemoPage { path, content_type, headers, body: body.into() }
 }
 
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+pub(super) const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]
 mod tests {

@@ -97,7 +97,8 @@ impl Producer {
 /// The streams by path.
 type Topics = BTreeMap<String, Arc<Topic>>;
 
-type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
+/// Runs a task of the demo.
+pub type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 
 /// The state that every connection needs.
 struct Site {

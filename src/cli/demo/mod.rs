@@ -3,16 +3,17 @@
 //! The gateway is an ordinary one. Its configuration is written to a folder of its own, with a certificate, a secret
 //! and a token made for this run, and read from there. The folder is removed at the end.
 
-use std::io;
+mod cluster;
+mod files;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
+use files::{Configuration, Folder, prepare};
 use rillgate::config::Config;
-use rillgate::demo::{self, Certificate, Producer};
+use rillgate::demo::{self, Producer};
 use rillgate::runtime::tasks::Tasks;
 use rillgate::{Gateway, Handle, StaticPage};
 use serde_json::{Map, Value, json};
@@ -25,16 +26,27 @@ pub(super) struct Demo {
     /// The port on 127.0.0.1 where the gateway listens. 0: a free port.
     #[arg(long, default_value_t = 8443)]
     port: u16,
+    /// Run three gateways that share their streams, and a page that kills the owner. Needs nats-server 2.11 or later on
+    /// the PATH.
+    #[arg(long)]
+    cluster: bool,
+    /// Run one of the three gateways with this configuration.
+    #[arg(long, value_name = "FILE", hide = true, requires = "page_url")]
+    node: Option<PathBuf>,
+    /// The address under which clients see that gateway.
+    #[arg(long, value_name = "URL", hide = true)]
+    page_url: Option<String>,
 }
-
-const ISSUER: &str = "https://demo.rillgate.invalid/";
-const AUDIENCE: &str = "rillgate-demo";
-const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 
 impl Demo {
     pub(super) fn run(self) -> Outcome {
         let failed = |what: &str, error: &dyn std::fmt::Display| Failure::Failed(format!("demo: {what}: {error}"));
         rillgate::auth::install_provider();
+        match (self.node, self.page_url) {
+            (Some(config), Some(url)) => return cluster::run_gateway(&config, &url),
+            _ if self.cluster => return cluster::run(self.port),
+            _ => {}
+        }
         let folder = Folder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;
         block_on(async {
             let gateway_handle = Arc::new(OnceLock::new());
@@ -45,9 +57,11 @@ impl Demo {
                     .await
                     .map_err(|error| failed("cannot start the producer", &error))?
             };
-            let token = prepare(&folder, self.port, &producer).map_err(|error| failed("cannot prepare", &error))?;
-            let config = Config::load(&folder.0.join("rillgate.toml"))
-                .map_err(|problems| Failure::Config(problems.to_string()))?;
+            let configuration =
+                Configuration { file: CONFIG_FILE, port: self.port, producer: producer.address(), engine: None };
+            let token = prepare(&folder, &[configuration]).map_err(|error| failed("cannot prepare", &error))?;
+            let config =
+                Config::load(&folder.0.join(CONFIG_FILE)).map_err(|problems| Failure::Config(problems.to_string()))?;
             let gateway = Gateway::bind(&config).map_err(|error| failed("cannot start", &error))?;
             let address = gateway.addresses()[0];
             let url = format!("https://localhost:{}", address.port());
@@ -56,11 +70,14 @@ impl Demo {
             let _ = gateway_handle.set(gateway.handle());
             let admin =
                 gateway.admin_address().ok_or_else(|| Failure::Failed("demo: the admin port is missing".to_owned()))?;
-            print_introduction(&url, admin, &token, &folder.0.join("rillgate.toml"))?;
+            print_introduction(&url, admin, &token, &folder.0.join(CONFIG_FILE))?;
             serve::until_signalled(gateway, None).await
         })?
     }
 }
+
+/// The name of the file with the configuration.
+const CONFIG_FILE: &str = "rillgate.toml";
 
 fn print_introduction(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcome {
     print(&format!(
@@ -95,101 +112,4 @@ fn status(handle: Option<&Handle>) -> Value {
         }
     }
     json!({ "subscribers": subscribers })
-}
-
-/// Writes the configuration and all files that it names. Returns the token.
-fn prepare(folder: &Folder, port: u16, producer: &Producer) -> Result<String, Box<dyn std::error::Error>> {
-    let certificate = Certificate::for_localhost(SystemTime::now())?;
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)?;
-    folder.write("chain.pem", certificate.chain.as_bytes())?;
-    folder.write("key.pem", certificate.key.as_bytes())?;
-    folder.write("secret", &secret)?;
-    folder.write("rillgate.toml", configuration(port, producer).as_bytes())?;
-    let spec = TokenSpec {
-        issuer: ISSUER.to_owned(),
-        audience: vec![AUDIENCE.to_owned()],
-        subject: Some("visitor".to_owned()),
-        ttl: TOKEN_TTL,
-        claims: Map::new(),
-        kid: None,
-        typ: None,
-    };
-    Ok(mint(&SigningKey::read(&secret, None)?, &spec, SystemTime::now())?)
-}
-
-fn configuration(port: u16, producer: &Producer) -> String {
-    let mut text = format!(
-        r#"# Written by `rillgate demo`; removed when it ends.
-[limits]
-connections = 1000
-subscribers = 2000
-streams = 100
-# The page's clients are all the same visitor.
-subscriptions_per_subject = 1000
-
-[admin]
-address = "127.0.0.1:0"
-
-[[listeners]]
-name = "demo"
-address = "127.0.0.1:{port}"
-tls = {{ certificates = [{{ chain = "chain.pem", key = "key.pem" }}] }}
-
-[issuers.demo]
-issuer = "{ISSUER}"
-audience = ["{AUDIENCE}"]
-keys = [{{ secret = {{ file = "secret" }}, algorithm = "HS256" }}]
-
-[upstreams.producer]
-urls = ["http://{}"]
-"#,
-        producer.address()
-    );
-    let routes = [
-        ("prices", "/prices/{symbol}", "on-demand", "live"),
-        ("trades", "/trades", "always", "last:60"),
-        ("deploys", "/deploys", "always", "last:8"),
-        ("tokens", "/tokens", "always", "live"),
-        ("status", "/status", "on-demand", "live"),
-    ];
-    for (name, path, open, start) in routes {
-        text += &format!(
-            r#"
-[[routes]]
-name = "{name}"
-path = "{path}"
-upstream = "producer"
-open = "{open}"
-auth = {{ issuers = ["demo"], token_from = ["header", "cookie:{}"] }}
-replay = {{ start = "{start}", verdict = "event" }}
-"#,
-            demo::COOKIE
-        );
-    }
-    text
-}
-
-/// A folder that only this user can read. Removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        let random = getrandom::u64().map_err(io::Error::other)?;
-        let path = std::env::temp_dir().join(format!("rillgate-demo-{random:016x}"));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-
-    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        std::fs::write(self.0.join(name), content)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A folder that cannot be removed is left to the system's cleaner of temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
