@@ -9,6 +9,7 @@ mod abuse;
 mod ceiling;
 mod certificate;
 mod client;
+mod cluster;
 mod control;
 mod example;
 mod growth;

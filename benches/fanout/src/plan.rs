@@ -11,7 +11,7 @@ use crate::report::{Report, Row};
 use crate::server::{Kind, Server, ServerSettings};
 use crate::table::Results;
 use crate::workload::Workload;
-use crate::{Outcome, abuse, certificate, pages, picture, process, storm, table};
+use crate::{Outcome, abuse, certificate, cluster, pages, picture, process, storm, table};
 
 /// The size of a run.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,7 @@ scenarios, about two minutes each; without any, all of them:
   sizes     memory and descriptors of idle clients, streams, events, routes: rillgate, one round
   abuse     attacks beside 200 honest clients: rillgate, nginx where it can be attacked so; ten minutes, not part of all
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
+  cluster   three gateways and their engine, beside one gateway; ten minutes, not part of all
   micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
   --only SERVER one of them alone, or for abuse the numbers of situations, such as 33,07; --scratch: the figures are not kept
@@ -79,7 +80,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--smoke" => {
                 size = Size { clients: 50, rounds: 1, window: Duration::from_millis(500) };
                 scenarios.extend(
-                    ["tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes", "abuse"]
+                    ["tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes", "abuse", "cluster"]
                         .map(str::to_owned),
                 );
                 is_kept = false;
@@ -89,7 +90,9 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--seconds" => size.window = Duration::from_secs(number()? as u64),
             "--scratch" => is_kept = false,
             "--only" => only = arguments.next(),
-            name if SCENARIOS.contains(&name) || matches!(name, "storm" | "abuse") => scenarios.push(argument),
+            name if SCENARIOS.contains(&name) || matches!(name, "storm" | "abuse" | "cluster") => {
+                scenarios.push(argument)
+            }
             _ => return Err(USAGE.into()),
         }
     }
@@ -162,6 +165,10 @@ impl Run {
             "growth" => self.growth()?,
             "abuse" => return self.abuse(),
             "storm" => return storm::measure(&self.settings, self.size.window),
+            "cluster" => {
+                let Self { size, settings, report, .. } = self;
+                cluster::measure(settings, *size, |row| report.keep(row))?;
+            }
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,
             "micro" => self.micro()?,

@@ -134,7 +134,7 @@ impl Report {
         if scenario != "table" {
             println!("\n== {scenario}");
         }
-        if !matches!(scenario, "table" | "sizes" | "micro" | "abuse") {
+        if !matches!(scenario, "table" | "sizes" | "micro" | "abuse" | "cluster") {
             println!(
                 "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7} {:>8} {:>8} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7} {:>6}",
                 "server",
@@ -174,7 +174,7 @@ impl Report {
         if self.rows.is_empty() {
             return Ok(());
         }
-        if !matches!(self.scenario.as_str(), "growth" | "gather" | "sizes" | "micro" | "abuse") {
+        if !matches!(self.scenario.as_str(), "growth" | "gather" | "sizes" | "micro" | "abuse" | "cluster") {
             summary(&self.rows);
         }
         if self.is_kept {

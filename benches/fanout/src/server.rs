@@ -232,7 +232,8 @@ pub fn pinned(core: usize, program: &Path) -> Command {
     command
 }
 
-fn produce(hub: Option<String>) -> Outcome<(Child, Control)> {
+/// Starts a producer, or with `hub` a client that posts there.
+pub fn produce(hub: Option<String>) -> Outcome<(Child, Control)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("producer").args(hub).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn()?;
@@ -246,7 +247,8 @@ fn nginx(settings: &ServerSettings) -> Outcome<Child> {
     Ok(command.stderr(fs::File::create(settings.folder.join("nginx.log"))?).spawn()?)
 }
 
-fn mint(rillgate: &Path, secret: &Path) -> Outcome<String> {
+/// Mints the clients' token.
+pub fn mint(rillgate: &Path, secret: &Path) -> Outcome<String> {
     let mut command = Command::new(rillgate);
     command.arg("token").arg("--key").arg(secret).args(["--issuer", "https://id.example.com/", "--audience", "bench"]);
     let output = command.args(["--claim", r#"streams=["/feed/*"]"#]).output()?;

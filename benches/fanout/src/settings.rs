@@ -1,6 +1,8 @@
 //! The configuration files of the servers that are compared. Each gets what it needs to be fast: one worker, no access log,
 //! nothing held back.
 
+use std::time::Duration;
+
 use crate::server::ServerSettings;
 
 /// All that a production route has: tokens, limits, deadlines, metrics. Only the rates at which clients may come and the
@@ -48,6 +50,18 @@ delivery = {{ max_age = "1h", gather = "{gather}ms" }}
         ));
     }
     text
+}
+
+/// The configuration of a gateway that shares its streams through an engine.
+pub fn shared(alone: &str, urls: &[String], replicas: usize, lease: Duration) -> String {
+    let text = alone.replace("bytes = \"4GiB\"", "bytes = \"4GiB\", store = \"cluster\"");
+    let urls: Vec<_> = urls.iter().map(|url| format!("\"{url}\"")).collect();
+    format!(
+        "{text}\n[cluster]\nurls = [{}]\nkey = {{ file = \"cluster.key\" }}\nreplicas = {replicas}\nlease = \"{}s\"\n\
+         bytes = \"4GiB\"\n",
+        urls.join(", "),
+        lease.as_secs()
+    )
 }
 
 /// The path of the module in Debian.

@@ -170,6 +170,8 @@ impl GatewayProcess {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        // Held while it runs: waiting for the process would close it.
+        let _input = process.stdin.take();
         let line = first_line(&mut process).await?;
         self.state.lock().line = Some(line);
         info!(gateway = self.name, address = %line.address, "gateway started");
