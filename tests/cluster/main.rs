@@ -13,6 +13,7 @@
 )]
 
 mod auth;
+mod demo;
 mod engine;
 mod gateways;
 mod operation;
