@@ -298,7 +298,7 @@ impl Cluster {
                 }
                 known = connections;
                 self.context.nodes.reconnected();
-                info!(connections, "engine connected again");
+                info!(connections, "engine connected");
                 let members = self.members();
                 for members in members.chunks(NEWEST_AT_ONCE) {
                     let logs: Vec<_> = members.iter().map(|member| *member.log_id()).collect();
