@@ -228,6 +228,6 @@ const HEALING: Duration = Duration::from_secs(20);
 /// The time after the last event until everybody must have it.
 const QUIET: Duration = Duration::from_secs(LONGEST_PAUSE.as_secs() + 30);
 
-/// The time for which a gateway that is cut off may keep its connection to a producer, without reading from it, while
-/// another one has taken over.
-const LONGEST_OVERLAP: Duration = Duration::from_secs(12);
+/// The time for which two gateways may be connected to a producer together: one that is cut off keeps its connection for
+/// 10 s, without reading from it, and may have to wait twice for an answer that does not come.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(20);
