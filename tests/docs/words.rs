@@ -25,7 +25,8 @@ fn every_alert_is_explained_with_its_severity() {
 
 #[test]
 fn every_reason_of_a_refusal_is_explained() {
-    let source = read(Path::new("src/http/response/rejection.rs"));
+    let source =
+        ["rejection.rs", "rejection/rows.rs"].map(|file| read(&Path::new("src/http/response").join(file))).concat();
     let page = read(Path::new("docs/troubleshooting.md"));
     // A row of the table: a status, then the reason.
     let rows = source.split("Status::").skip(1).chain(source.split("StatusCode::").skip(1));

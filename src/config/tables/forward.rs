@@ -1,15 +1,12 @@
 //! `[routes.forward]`: requests that are sent on as they come.
 //!
-//! Everything that is about streams is refused beside it, since it would do nothing.
+//! Everything that is about streams is refused beside it; `routes` does that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::routes::RouteTable;
-use crate::config::engine::{KeyEntry, duration, keys, size, variants};
+use crate::config::engine::{duration, keys, size, variants};
 use crate::forward::{ForwardSettings, HostField};
-use crate::route::Access;
-use crate::route::pattern::PathPattern;
 use crate::upstream::UpstreamSettings;
 
 keys! {
@@ -30,44 +27,14 @@ keys! {
 
 variants!(HostField { "keep" => Keep, "upstream" => Upstream });
 
-/// Reads `[routes.forward]`, if the route has it.
-pub(super) fn forward(
-    table: &RouteTable<'_>,
-    upstream: Option<&Arc<UpstreamSettings>>,
-    access: Option<&Access>,
-    path: Option<&PathPattern>,
-) -> Option<Arc<ForwardSettings>> {
-    if !table.forward.is_given() {
-        if path.is_some_and(PathPattern::has_rest) {
-            table.path.report("{*name} is only for routes with [routes.forward]: a stream has one path");
-        }
-        return None;
+/// Reads `[routes.forward]`.
+pub(super) fn forward(table: &ForwardTable<'_>, upstream: Arc<UpstreamSettings>) -> ForwardSettings {
+    ForwardSettings {
+        upstream,
+        host: table.host.get(),
+        body_bytes: table.body_bytes.get() as u64,
+        response_timeout: table.response_timeout.get(),
+        idle_timeout: table.idle_timeout.get(),
+        encoded_slash: table.encoded_slash.get(),
     }
-    let of_streams: [&KeyEntry<'_>; 7] = [
-        &table.upstream_path,
-        &table.open,
-        &table.on_end,
-        &table.soft_refusal,
-        &table.share,
-        &table.replay,
-        &table.delivery,
-    ];
-    for key in of_streams.into_iter().filter(|key| key.is_given()) {
-        key.report("has no effect beside [routes.forward]: it is for streams");
-    }
-    if matches!(access, Some(Access::Token(rules)) if rules.tickets) {
-        table.auth.report("tickets are for streams: a route with [routes.forward] has none");
-    }
-    if upstream.is_some_and(|upstream| upstream.http2.is_some()) {
-        table.upstream.report("requests are forwarded over HTTP/1.1: set http2 = false in the upstream");
-    }
-    let forward = table.forward.table();
-    Some(Arc::new(ForwardSettings {
-        upstream: upstream?.clone(),
-        host: forward.host.get(),
-        body_bytes: forward.body_bytes.get() as u64,
-        response_timeout: forward.response_timeout.get(),
-        idle_timeout: forward.idle_timeout.get(),
-        encoded_slash: forward.encoded_slash.get(),
-    }))
 }

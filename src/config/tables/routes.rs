@@ -13,6 +13,7 @@ use super::forward::{self, ForwardTable};
 use super::parsers;
 use super::references::References;
 use crate::config::engine::{KeyEntry, OneOf, Value, keys, variants};
+use crate::forward::ForwardSettings;
 use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Settings, ShareSettings};
@@ -25,33 +26,33 @@ keys! {
         name: &'a str = required,
         /// Path pattern. {capture} matches one segment, and {*rest} at the end of a forwarded path the rest, slashes
         /// included. A slash at the end is an empty segment, compared exactly.
-        pub(super) path: &'a str = required,
+        path: &'a str = required,
         /// Restricts the route to one host name. Absent: all host names.
         host: &'a str = optional,
         /// Name of the upstream.
-        pub(super) upstream: &'a str = required,
+        upstream: &'a str = required,
         /// Path of the upstream request, optionally with a query. Both may contain captures. Absent: the path of the
         /// client's request.
-        pub(super) upstream_path: &'a str = optional,
+        upstream_path: &'a str = optional,
         /// "public": no token needed. Or a table of rules that a token must satisfy.
-        pub(super) auth: OneOf<'a, PublicAccess, AuthTable<'a>> = required,
+        auth: OneOf<'a, PublicAccess, AuthTable<'a>> = required,
         /// Time for which the stream is open. "always": even without subscribers; only for routes with a single stream.
-        pub(super) open: Open = "on-demand",
+        open: Open = "on-demand",
         /// Meaning of the end of an upstream response: an interruption, or the end of the stream.
-        pub(super) on_end: OnEnd = "reconnect",
+        on_end: OnEnd = "reconnect",
         /// Answer an event-stream request with 200, a jittered retry and a reason instead of 429 or 503, then end the
         /// response.
-        pub(super) soft_refusal: bool = "false",
+        soft_refusal: bool = "false",
         /// Request values that are part of the stream key and sent upstream.
-        pub(super) share: ShareTable<'a> = optional,
+        share: ShareTable<'a> = optional,
         /// Retention of events, and how clients resume.
-        pub(super) replay: ReplayTable<'a> = optional,
+        replay: ReplayTable<'a> = optional,
         /// Delivery of events to clients.
-        pub(super) delivery: DeliveryTable<'a> = optional,
+        delivery: DeliveryTable<'a> = optional,
         /// Web pages of other origins that may read the route. Absent: none.
         cors: CorsTable<'a> = optional,
         /// Sends every request on as it comes, instead of opening streams. May be empty.
-        pub(super) forward: ForwardTable<'a> = optional,
+        forward: ForwardTable<'a> = optional,
     }
 }
 
@@ -130,7 +131,7 @@ fn route(
             .upstream
             .report("the upstream's headers set a header that this route reads tokens from (auth.token_from)");
     }
-    let forward = forward::forward(table, upstream.as_ref(), access.as_ref(), path.as_ref());
+    let forward = forward(table, upstream.as_ref(), access.as_ref(), path.as_ref());
     let upstream = upstream?;
     let policy = Policy { on_end, linger, backoff: upstream.timing().backoff, ..policy };
     Some(Settings {
@@ -194,4 +195,38 @@ fn check_token_parameters(table: &RouteTable<'_>, access: Option<&Access>, query
     if access.is_some_and(|access| auth::token_parameters(access).any(|name| query_id.iter().any(|id| id == name))) {
         table.replay.table().query_id.report("already used for the token (auth.token_from)");
     }
+}
+
+/// Reads `[routes.forward]`, if the route has it. Reports what is for streams beside it, since it would do nothing.
+fn forward(
+    table: &RouteTable<'_>,
+    upstream: Option<&Arc<UpstreamSettings>>,
+    access: Option<&Access>,
+    path: Option<&PathPattern>,
+) -> Option<Arc<ForwardSettings>> {
+    if !table.forward.is_given() {
+        if path.is_some_and(PathPattern::has_rest) {
+            table.path.report("{*name} is only for routes with [routes.forward]: a stream has one path");
+        }
+        return None;
+    }
+    let of_streams: [&KeyEntry<'_>; 7] = [
+        &table.upstream_path,
+        &table.open,
+        &table.on_end,
+        &table.soft_refusal,
+        &table.share,
+        &table.replay,
+        &table.delivery,
+    ];
+    for key in of_streams.into_iter().filter(|key| key.is_given()) {
+        key.report("has no effect beside [routes.forward]: it is for streams");
+    }
+    if matches!(access, Some(Access::Token(rules)) if rules.tickets) {
+        table.auth.report("tickets are for streams: a route with [routes.forward] has none");
+    }
+    if upstream.is_some_and(|upstream| upstream.http2.is_some()) {
+        table.upstream.report("requests are forwarded over HTTP/1.1: set http2 = false in the upstream");
+    }
+    Some(Arc::new(forward::forward(&table.forward.table(), upstream?.clone())))
 }
