@@ -10,8 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::faults::Faults;
-use super::links::{Cut, Link};
-use super::node::FakeEngine;
+use super::links::{Cut, FakeLink};
 use super::random::SeededRandom;
 use crate::cluster::engine::{AppendError, AuthKey, AuthKind, AuthRecord, LiveRecord, LogId, Question, Stored};
 use crate::runtime::tasks::Tasks;
@@ -37,7 +36,7 @@ pub(super) struct State {
     history: Vec<(LogId, Stored)>,
     pub beats: BTreeMap<String, Bytes>,
     auth: Vec<(AuthKey, Stored, Instant)>,
-    pub links: Vec<Link>,
+    pub links: Vec<FakeLink>,
     pub subscribers: Vec<Subscriber>,
     /// The time until which the leader of the logs answers as it was when it was deposed.
     deposed: Option<(Instant, Instant)>,
@@ -51,7 +50,7 @@ struct LogEntry {
 
 /// The subject of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Topic {
+pub(super) enum FakeTopic {
     Log(LogId),
     Beats,
     Questions,
@@ -62,7 +61,7 @@ pub(super) enum Topic {
 
 /// A message to subscribers.
 #[derive(Clone, Debug)]
-pub(super) enum Message {
+pub(super) enum FakeMessage {
     Record(LiveRecord),
     Beat(String, Bytes),
     Question { log: LogId, payload: Bytes, reply_to: String },
@@ -71,17 +70,17 @@ pub(super) enum Message {
 }
 
 /// A message on its way.
-pub(super) struct Delivery {
+pub(super) struct FakeDelivery {
     pub at: Instant,
     /// The number of cuts when it was sent.
     pub cuts: u64,
-    pub message: Message,
+    pub message: FakeMessage,
 }
 
 pub(super) struct Subscriber {
-    pub topic: Topic,
+    pub topic: FakeTopic,
     pub node: usize,
-    pub sender: mpsc::UnboundedSender<Delivery>,
+    pub sender: mpsc::UnboundedSender<FakeDelivery>,
     /// The arrival of the last message. Later ones do not overtake it.
     pub last_at: Instant,
 }
@@ -104,13 +103,6 @@ impl FakeCluster {
         };
         let random = SeededRandom::new(seed);
         Self(Arc::new(Shared { state: Mutex::new(state), random, carriers: Tasks::default() }))
-    }
-
-    /// Connects another gateway.
-    pub(in crate::cluster) fn node(&self) -> FakeEngine {
-        let mut state = self.0.state.lock();
-        state.links.push(Link::new());
-        FakeEngine::new(self.clone(), state.links.len() - 1)
     }
 
     /// Sets the faults from now on.
@@ -174,7 +166,7 @@ impl FakeCluster {
 
 impl Shared {
     /// Sends a message to the subscribers of a topic.
-    pub(in crate::cluster) fn publish(&self, state: &mut State, topic: &Topic, message: &Message) {
+    pub(in crate::cluster) fn publish(&self, state: &mut State, topic: &FakeTopic, message: &FakeMessage) {
         let now = Instant::now();
         let State { faults, links, subscribers, .. } = state;
         subscribers.retain(|subscriber| !subscriber.sender.is_closed());
@@ -185,7 +177,7 @@ impl Shared {
             }
             let at = (now + faults.delay(&self.random)).max(subscriber.last_at);
             subscriber.last_at = at;
-            let _ = subscriber.sender.send(Delivery { at, cuts: link.cuts, message: message.clone() });
+            let _ = subscriber.sender.send(FakeDelivery { at, cuts: link.cuts, message: message.clone() });
         }
     }
 }
@@ -267,7 +259,7 @@ impl State {
     }
 }
 
-impl Message {
+impl FakeMessage {
     /// Returns the question for the gateway that it is delivered to.
     pub(in crate::cluster) fn into_question(self) -> Option<Question> {
         match self {

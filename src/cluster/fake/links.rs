@@ -17,14 +17,14 @@ pub(in crate::cluster) enum Cut {
 
 /// The connection of one gateway.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct FakeLink {
     cut: Option<Cut>,
     /// The number of cuts so far. What was on its way during one is lost.
     pub cuts: u64,
     pub state: watch::Sender<EngineState>,
 }
 
-impl Link {
+impl FakeLink {
     /// Connects.
     pub(in crate::cluster) fn new() -> Self {
         let state = EngineState { is_connected: true, connections: 1, error: None };

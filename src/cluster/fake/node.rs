@@ -9,8 +9,8 @@ use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::engine::{FakeCluster, Message, Shared, State, Subscriber, Topic};
-use super::links::{disconnected, timed_out};
+use super::engine::{FakeCluster, FakeMessage, FakeTopic, Shared, State, Subscriber};
+use super::links::{FakeLink, disconnected, timed_out};
 use crate::cluster::engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineState, LiveRecord, LogId, Question, Stored,
 };
@@ -20,6 +20,15 @@ use crate::cluster::engine::{
 pub(in crate::cluster) struct FakeEngine {
     cluster: FakeCluster,
     node: usize,
+}
+
+impl FakeCluster {
+    /// Connects another gateway.
+    pub(in crate::cluster) fn node(&self) -> FakeEngine {
+        let mut state = self.0.state.lock();
+        state.links.push(FakeLink::new());
+        FakeEngine::new(self.clone(), state.links.len() - 1)
+    }
 }
 
 impl FakeEngine {
@@ -80,7 +89,7 @@ impl FakeEngine {
     }
 
     /// Sends a message that nobody acknowledges.
-    async fn send(&self, topic: Topic, message: Message) -> Result<(), EngineError> {
+    async fn send(&self, topic: FakeTopic, message: FakeMessage) -> Result<(), EngineError> {
         let shared = self.shared();
         let mut state = shared.state.lock();
         let link = &state.links[self.node];
@@ -93,14 +102,14 @@ impl FakeEngine {
         Ok(())
     }
 
-    fn receiver(&self, topic: Topic) -> BoxStream<'static, Message> {
+    fn receiver(&self, topic: FakeTopic) -> BoxStream<'static, FakeMessage> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let subscriber = Subscriber { topic, node: self.node, sender, last_at: Instant::now() };
         self.shared().state.lock().subscribers.push(subscriber);
         let node = self.clone();
         unfold((receiver, node), |(mut receiver, node)| async move {
             loop {
-                let delivery: super::engine::Delivery = receiver.recv().await?;
+                let delivery: super::engine::FakeDelivery = receiver.recv().await?;
                 sleep_until(delivery.at).await;
                 let is_lost = {
                     let state = node.shared().state.lock();
@@ -117,8 +126,8 @@ impl FakeEngine {
 
     async fn subscribe<T: Send + 'static>(
         &self,
-        topic: Topic,
-        read: impl Fn(Message) -> Option<T> + Send + 'static,
+        topic: FakeTopic,
+        read: impl Fn(FakeMessage) -> Option<T> + Send + 'static,
     ) -> Result<BoxStream<'static, T>, EngineError> {
         // Made when the engine gets the request, and used if it answers.
         let node = self.clone();
@@ -151,7 +160,7 @@ impl Engine for FakeEngine {
                 let is_refused = shared.random.has(state.faults.wrong_refusal);
                 let live = state.append(&log, after, record, is_refused)?;
                 let sequence = live.record.sequence;
-                shared.publish(state, &Topic::Log(log), &Message::Record(live));
+                shared.publish(state, &FakeTopic::Log(log), &FakeMessage::Record(live));
                 Ok(sequence)
             })
             .await?
@@ -185,9 +194,9 @@ impl Engine for FakeEngine {
     }
 
     fn live(&self, log: &LogId) -> BoxFuture<'_, Result<BoxStream<'static, LiveRecord>, EngineError>> {
-        self.subscribe(Topic::Log(*log), |message| match message {
-            Message::Record(record) => Some(record),
-            Message::Beat(..) | Message::Question { .. } | Message::Bytes(_) | Message::Auth(_) => None,
+        self.subscribe(FakeTopic::Log(*log), |message| match message {
+            FakeMessage::Record(record) => Some(record),
+            FakeMessage::Beat(..) | FakeMessage::Question { .. } | FakeMessage::Bytes(_) | FakeMessage::Auth(_) => None,
         })
         .boxed()
     }
@@ -196,7 +205,7 @@ impl Engine for FakeEngine {
         let node = node.to_owned();
         self.request(move |shared, state| {
             state.beats.insert(node.clone(), beat.clone());
-            shared.publish(state, &Topic::Beats, &Message::Beat(node, beat));
+            shared.publish(state, &FakeTopic::Beats, &FakeMessage::Beat(node, beat));
         })
         .boxed()
     }
@@ -206,9 +215,11 @@ impl Engine for FakeEngine {
     }
 
     fn live_beats(&self) -> BoxFuture<'_, Result<BoxStream<'static, (String, Bytes)>, EngineError>> {
-        self.subscribe(Topic::Beats, |message| match message {
-            Message::Beat(node, beat) => Some((node, beat)),
-            Message::Record(_) | Message::Question { .. } | Message::Bytes(_) | Message::Auth(_) => None,
+        self.subscribe(FakeTopic::Beats, |message| match message {
+            FakeMessage::Beat(node, beat) => Some((node, beat)),
+            FakeMessage::Record(_) | FakeMessage::Question { .. } | FakeMessage::Bytes(_) | FakeMessage::Auth(_) => {
+                None
+            }
         })
         .boxed()
     }
@@ -221,10 +232,10 @@ impl Engine for FakeEngine {
                 state.questions += 1;
                 format!("reply-{}", state.questions)
             };
-            let mut replies = self.receiver(Topic::Reply(reply_to.clone()));
-            self.send(Topic::Questions, Message::Question { log, payload: question, reply_to }).await?;
+            let mut replies = self.receiver(FakeTopic::Reply(reply_to.clone()));
+            self.send(FakeTopic::Questions, FakeMessage::Question { log, payload: question, reply_to }).await?;
             Ok(match timeout(wait, replies.next()).await {
-                Ok(Some(Message::Bytes(answer))) => Some(answer),
+                Ok(Some(FakeMessage::Bytes(answer))) => Some(answer),
                 Ok(_) | Err(_) => None,
             })
         }
@@ -232,23 +243,25 @@ impl Engine for FakeEngine {
     }
 
     fn questions(&self) -> BoxFuture<'_, Result<BoxStream<'static, Question>, EngineError>> {
-        self.subscribe(Topic::Questions, Message::into_question).boxed()
+        self.subscribe(FakeTopic::Questions, FakeMessage::into_question).boxed()
     }
 
     fn answer(&self, question: &Question, answer: Bytes) -> BoxFuture<'_, Result<(), EngineError>> {
-        let topic = Topic::Reply(question.reply_to.clone());
-        async move { self.send(topic, Message::Bytes(answer)).await }.boxed()
+        let topic = FakeTopic::Reply(question.reply_to.clone());
+        async move { self.send(topic, FakeMessage::Bytes(answer)).await }.boxed()
     }
 
     fn tell_phase(&self, log: &LogId, phase: Bytes) -> BoxFuture<'_, Result<(), EngineError>> {
-        let topic = Topic::Phases(*log);
-        async move { self.send(topic, Message::Bytes(phase)).await }.boxed()
+        let topic = FakeTopic::Phases(*log);
+        async move { self.send(topic, FakeMessage::Bytes(phase)).await }.boxed()
     }
 
     fn live_phases(&self, log: &LogId) -> BoxFuture<'_, Result<BoxStream<'static, Bytes>, EngineError>> {
-        self.subscribe(Topic::Phases(*log), |message| match message {
-            Message::Bytes(phase) => Some(phase),
-            Message::Record(_) | Message::Beat(..) | Message::Question { .. } | Message::Auth(_) => None,
+        self.subscribe(FakeTopic::Phases(*log), |message| match message {
+            FakeMessage::Bytes(phase) => Some(phase),
+            FakeMessage::Record(_) | FakeMessage::Beat(..) | FakeMessage::Question { .. } | FakeMessage::Auth(_) => {
+                None
+            }
         })
         .boxed()
     }
@@ -265,7 +278,7 @@ impl Engine for FakeEngine {
             self.request(move |shared, state| {
                 let stored = state.put(&key, after, value, keep)?;
                 let sequence = stored.record.sequence;
-                shared.publish(state, &Topic::Auth(key.kind), &Message::Auth(stored));
+                shared.publish(state, &FakeTopic::Auth(key.kind), &FakeMessage::Auth(stored));
                 Ok(sequence)
             })
             .await?
@@ -283,9 +296,11 @@ impl Engine for FakeEngine {
     }
 
     fn live_auth(&self, kind: AuthKind) -> BoxFuture<'_, Result<BoxStream<'static, AuthRecord>, EngineError>> {
-        self.subscribe(Topic::Auth(kind), |message| match message {
-            Message::Auth(record) => Some(record),
-            Message::Record(_) | Message::Beat(..) | Message::Question { .. } | Message::Bytes(_) => None,
+        self.subscribe(FakeTopic::Auth(kind), |message| match message {
+            FakeMessage::Auth(record) => Some(record),
+            FakeMessage::Record(_) | FakeMessage::Beat(..) | FakeMessage::Question { .. } | FakeMessage::Bytes(_) => {
+                None
+            }
         })
         .boxed()
     }
