@@ -19,3 +19,4 @@ mod gateways;
 mod operation;
 #[path = "../gateway/support/mod.rs"]
 mod support;
+mod system;

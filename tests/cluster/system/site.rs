@@ -1,0 +1,101 @@
+//! The gateways with their engine and the balancer before them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::support::nats::{NatsCluster, bound_to_this_process};
+use crate::support::network::Network;
+use crate::support::process::Process;
+use crate::support::reserved_addr;
+use crate::support::server::Rillgate;
+use crate::support::setup::Setup;
+use crate::support::wait::{DEADLINE, eventually};
+
+/// Three gateways behind HAProxy in round robin, with a line of their own to each server of the engine.
+pub struct Site {
+    pub engine: NatsCluster,
+    pub gateways: Vec<Node>,
+    balancer: Process,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+/// A gateway and its lines to the engine.
+pub struct Node {
+    pub gateway: Rillgate,
+    lines: Vec<Network>,
+}
+
+/// The lease of the gateways.
+pub const LEASE: Duration = Duration::from_secs(1);
+
+impl Site {
+    /// Starts everything in front of the origin.
+    pub async fn start(origin: &str) -> Self {
+        let engine = NatsCluster::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("cluster.key");
+        std::fs::write(&key, [7; 32].map(|byte: u8| format!("{byte:02x}")).concat()).unwrap();
+        let mut gateways = Vec::new();
+        let mut addresses = Vec::new();
+        for _ in 0..3 {
+            let mut lines = Vec::new();
+            for server in &engine.servers {
+                lines.push(Network::to(server.address().parse().unwrap()).await);
+            }
+            let urls: Vec<_> = lines.iter().map(|line| format!("\"nats://{}\"", line.address())).collect();
+            let address = reserved_addr::reserve();
+            let setup = Setup::for_origin(origin)
+                .upstream("backoff = { initial = \"10ms\", max = \"100ms\" }")
+                .server("drain = { deadline = \"4s\", notice = \"0s\", spread = \"1s\" }")
+                .limits("stall_timeout = \"1s\"\nconnections_per_ip = 2000")
+                .replay("events = 100000\nbytes = \"64MiB\"\nage = \"1h\"\nverdict = \"event\"\nstore = \"cluster\"")
+                .after(&format!(
+                    "[cluster]\nurls = [{}]\nkey = {{ file = \"{}\" }}\nlease = \"{}s\"\nreplicas = 3",
+                    urls.join(", "),
+                    key.display(),
+                    LEASE.as_secs()
+                ));
+            gateways.push(Node { gateway: Rillgate::start(&setup.toml_at(address)).await, lines });
+            addresses.push(address);
+        }
+        let address = reserved_addr::reserve();
+        let balancer = balancer(folder.path().join("haproxy.cfg"), address, &addresses);
+        eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;
+        Self { engine, gateways, balancer, address, _folder: folder }
+    }
+
+    /// The address of the balancer.
+    pub fn address(&self) -> SocketAddr {
+        assert_eq!(self.balancer.exit_status(), None);
+        self.address
+    }
+}
+
+impl Node {
+    /// Does the same to every line to the engine.
+    pub fn lines(&self, act: fn(&Network)) {
+        self.lines.iter().for_each(act);
+    }
+}
+
+fn balancer(config: PathBuf, address: SocketAddr, gateways: &[SocketAddr]) -> Process {
+    let servers: String = gateways
+        .iter()
+        .enumerate()
+        .map(|(i, gateway)| format!(" server g{i} {gateway} check inter 200ms fall 2 rise 1\n"))
+        .collect();
+    let text = format!(
+        "global\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 1h\n timeout server 1h\n \
+         retries 5\n option redispatch 1\nfrontend public\n bind {address}\n default_backend gateways\n\
+         backend gateways\n balance roundrobin\n{servers}"
+    );
+    std::fs::write(&config, text).unwrap();
+    // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
+    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    Process::start(bound_to_this_process("haproxy".as_ref()).args(["-db", "-f"]).arg(config).env("PATH", path))
+}
