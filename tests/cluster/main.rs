@@ -3,6 +3,8 @@
 //!     cargo test --test cluster                                                    everything
 //!     RILLGATE_NATS_SERVER=target/tools/nats-2.11.11/bin/nats-server cargo test --test cluster    with an older engine
 //!
+//!     cargo test --test cluster system:: -- --nocapture                            failures, with figures
+//!
 //! Always true: each test has servers of its own, which end with it.
 
 #![cfg(feature = "cluster")]

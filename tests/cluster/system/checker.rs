@@ -1,7 +1,6 @@
 //! The checker: what each client has seen is compared with what the producer sent, and gaps are wrong too.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::overlap::Overlap;
 use super::reader::Reader;
 use super::recorded_producer::{RecordedProducer, generator};
 use super::site::Site;
+use super::{TURN, report, setting};
 use crate::support::client::{Client, Protocol};
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_repeated_or_told_wrongly_whatever_fails() {
-    let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let _turn = TURN.lock().await;
     let seed = setting("RILLGATE_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let (clients, seconds) = (setting("RILLGATE_CLIENTS").unwrap_or(CLIENTS), setting("RILLGATE_SECONDS"));
     report(&format!("cluster: RILLGATE_SEED={seed}, {clients} clients"));
@@ -102,9 +102,4 @@ async fn nothing_is_lost_repeated_or_told_wrongly_whatever_fails() {
     assert!(figures.events > 0 && figures.responses > clients, "{figures}");
     let longest = overlap.longest();
     assert!(longest < Duration::from_secs(11), "two gateways read one stream for {longest:?}");
-}
-
-/// Prints a line that the test harness does not capture.
-fn report(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

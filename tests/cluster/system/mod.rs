@@ -8,6 +8,7 @@ mod checker;
 mod faults;
 #[path = "../../endurance/history.rs"]
 mod history;
+mod many_streams;
 mod overlap;
 #[path = "../../endurance/reader.rs"]
 mod reader;
@@ -15,3 +16,18 @@ mod reader;
 #[path = "../../endurance/recorded_producer.rs"]
 mod recorded_producer;
 mod site;
+
+use std::io::Write as _;
+
+/// The lock of the test that runs now: each needs the whole machine.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Prints a line that the test harness does not capture.
+fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Returns a number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
+}

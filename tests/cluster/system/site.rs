@@ -52,7 +52,9 @@ impl Site {
             let setup = Setup::for_origin(origin)
                 .upstream("backoff = { initial = \"10ms\", max = \"100ms\" }")
                 .server("drain = { deadline = \"4s\", notice = \"0s\", spread = \"1s\" }")
-                .limits("stall_timeout = \"1s\"\nconnections_per_ip = 2000")
+                .limits(
+                    "stall_timeout = \"1s\"\nconnections_per_ip = 2000\nsubscriptions_per_ip = 50000\nstreams_per_ip = 20000\nstreams = 20000",
+                )
                 .replay("events = 100000\nbytes = \"64MiB\"\nage = \"1h\"\nverdict = \"event\"\nstore = \"cluster\"")
                 .after(&format!(
                     "[cluster]\nurls = [{}]\nkey = {{ file = \"{}\" }}\nlease = \"{}s\"\nreplicas = 3",
