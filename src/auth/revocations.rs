@@ -7,7 +7,9 @@
 mod entries;
 mod id;
 mod page;
+mod restore_error;
 mod shared;
+mod sharing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::runtime::workers::blocking;
 
 pub use self::id::RevocationId;
 pub use self::page::{RevocationOrigin, RevocationPage, RevocationRow};
+pub use self::restore_error::RestoreError;
 pub use self::shared::{Reach, SharedRevocations};
 
 /// The revocations of a gateway, posted and from the file. Clones share the table.
@@ -54,23 +57,6 @@ pub struct RevocationCounts {
     pub posted: usize,
     /// Entries from the file.
     pub filed: usize,
-}
-
-/// The reason why a revoked token is not admitted again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// No revocation in force has this id.
-    #[error("no revocation in force has this id")]
-    Unknown,
-    /// Only the file has the revocation.
-    #[error("this revocation comes from the revocation file; remove it there")]
-    Filed,
-    /// The posted revocation was removed, but the file has it too.
-    #[error("the posted revocation was removed, but the revocation file has it too; remove it there")]
-    StillFiled,
-    /// Too many removals wait until they can be stored for all gateways.
-    #[error("too many removals wait for the cluster's engine; the revocation stays in force")]
-    Waiting,
 }
 
 impl Revocations {

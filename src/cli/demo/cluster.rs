@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::files::{Configuration, Folder, TOKEN_FILE, prepare};
+use super::files::{Configuration, DemoFolder, TOKEN_FILE, prepare};
 use super::{Failure, Outcome, block_on, pages, print, serve};
 
 /// The files of the gateways' configurations.
@@ -21,7 +21,7 @@ const CONFIG_FILES: [&str; 3] = ["gateway-1.toml", "gateway-2.toml", "gateway-3.
 /// Runs the demo with the balancer on this port, until a signal.
 pub(super) fn run(port: u16) -> Outcome {
     let failed = |what: &str, error: &dyn std::fmt::Display| Failure::Failed(format!("demo: {what}: {error}"));
-    let folder = Folder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;
+    let folder = DemoFolder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;
     block_on(async {
         let search = std::env::var_os("PATH");
         let engine = DemoEngine::start(search.as_deref(), &folder.0)

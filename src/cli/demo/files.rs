@@ -17,7 +17,10 @@ const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 pub(super) const TOKEN_FILE: &str = "token";
 
 /// Writes the configuration and all files that it names. Returns the token.
-pub(super) fn prepare(folder: &Folder, configurations: &[Configuration]) -> Result<String, Box<dyn std::error::Error>> {
+pub(super) fn prepare(
+    folder: &DemoFolder,
+    configurations: &[Configuration],
+) -> Result<String, Box<dyn std::error::Error>> {
     let certificate = Certificate::for_localhost(SystemTime::now())?;
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)?;
@@ -125,9 +128,9 @@ replay = {{ start = "{start}", verdict = "event", store = "{store}" }}
 }
 
 /// A folder that only this user can read. Removed when dropped.
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct DemoFolder(pub(super) PathBuf);
 
-impl Folder {
+impl DemoFolder {
     /// Creates a folder with a random name.
     pub(super) fn new() -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
@@ -142,7 +145,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for DemoFolder {
     fn drop(&mut self) {
         // A folder that cannot be removed is left to the system's cleaner of temporary files.
         let _ = std::fs::remove_dir_all(&self.0);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use clap::Args;
-use files::{Configuration, Folder, prepare};
+use files::{Configuration, DemoFolder, prepare};
 use rillgate::config::Config;
 use rillgate::demo::{self, Producer};
 use rillgate::runtime::tasks::Tasks;
@@ -47,7 +47,8 @@ impl Demo {
             _ if self.cluster => return cluster::run(self.port),
             _ => {}
         }
-        let folder = Folder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;
+        let folder =
+            DemoFolder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;
         block_on(async {
             let gateway_handle = Arc::new(OnceLock::new());
             let producer = {
