@@ -64,6 +64,27 @@ async fn a_response_that_breaks_off_is_cut_and_not_ended() {
 }
 
 #[tokio::test]
+async fn what_came_of_a_response_before_it_broke_off_reaches_the_client() {
+    let origin = Origin::start_with(|_| Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello")).await;
+    let gateway = start(&config(&origin.url(), &everything(""))).await;
+
+    for protocol in PROTOCOLS {
+        let client = Client::new(protocol, gateway.address());
+        for _ in 0..20 {
+            let response = begin(&client, request(&client, "GET", "/", &[], full(""))).await.unwrap();
+            assert_eq!(response.status(), 200);
+
+            let mut body = response.into_body();
+            let first = within(DEADLINE, "the data", body.frame()).await.unwrap().unwrap().into_data().unwrap();
+            let end = within(DEADLINE, "the end", body.frame()).await;
+
+            assert_eq!(first, "hello", "{protocol:?}");
+            assert!(end.is_some_and(|end| end.is_err()), "{protocol:?}: cut, not ended");
+        }
+    }
+}
+
+#[tokio::test]
 async fn requests_go_to_the_addresses_that_answer() {
     let (one, two) = (crate::fixture::Site::start().await, crate::fixture::Site::start().await);
     let away = format!("http://{}", reserve());

@@ -59,6 +59,8 @@ struct SendingBody<B> {
     /// The end if the whole response is sent.
     complete: StreamEnd,
     body: B,
+    /// True once the body has failed. The stream is reset at the next poll.
+    has_failed: bool,
     /// Waits for capacity.
     chunk: Option<Bytes>,
     /// Set while the client takes nothing.
@@ -181,7 +183,14 @@ impl<B: ResponseBody> AwaitingResponse<B> {
             self.responder.send_reset(Reason::INTERNAL_ERROR);
         }
         let stream = stream.ok().filter(|_| !is_end_of_stream).ok_or(complete);
-        Poll::Ready(stream.map(|stream| SendingBody { stream, complete, body, chunk: None, stall: None }))
+        Poll::Ready(stream.map(|stream| SendingBody {
+            stream,
+            complete,
+            body,
+            has_failed: false,
+            chunk: None,
+            stall: None,
+        }))
     }
 }
 
@@ -196,6 +205,10 @@ impl<B: ResponseBody> SendingBody<B> {
         // h2 also wakes the stored waker for our own calls. A no-op waker avoids that while this stream is running.
         if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
             return Poll::Ready(StreamEnd::of(&reset));
+        }
+        if self.has_failed {
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
+            return Poll::Ready(StreamEnd::Done);
         }
         loop {
             if let Some(mut chunk) = self.chunk.take() {
@@ -245,8 +258,11 @@ impl<B: ResponseBody> SendingBody<B> {
                     self.stream.reserve_capacity(self.chunk.as_ref().map_or(0, Bytes::len));
                 }
                 Some(Err(_)) => {
-                    self.stream.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(StreamEnd::Done);
+                    // h2 forgets what it has not written of a stream that is reset. Let it write head and data first, as
+                    // far as the client takes them.
+                    self.has_failed = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 None => {
                     // If this fails, the stream has ended already.
