@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use url::form_urlencoded;
 
 use super::blocking::{blocking, internal_error};
@@ -35,7 +36,7 @@ where
         (None, &Method::GET | &Method::HEAD) => list(panics, revocations.clone(), request.uri().query()).await,
         (None, &Method::POST) => revoke(panics, revocations.clone(), request).await,
         (None, _) => wrong_method("GET, HEAD, POST"),
-        (Some(id), &Method::DELETE) => restore(revocations, &id).await,
+        (Some(id), &Method::DELETE) => restore(panics, revocations.clone(), id).await,
         (Some(_), _) => wrong_method("DELETE"),
     }
 }
@@ -88,14 +89,20 @@ where
     }
 }
 
-async fn restore(revocations: &Revocations, id: &str) -> Response<Body> {
-    let outcome = match RevocationId::parse(id) {
-        Some(known) => revocations.restore_everywhere(known).await,
-        None => Err(RestoreError::Unknown),
-    };
-    if matches!(outcome, Ok(_) | Err(RestoreError::StillFiled)) {
-        tracing::info!(id, "revocation removed");
-    }
+async fn restore(panics: &Panics, revocations: Revocations, id: String) -> Response<Body> {
+    let runtime = Handle::current();
+    // It locks the table, which may be large, and waits for the other gateways a few seconds at most.
+    let removed = blocking(panics, PATH, move || {
+        let outcome = match RevocationId::parse(&id) {
+            Some(known) => runtime.block_on(revocations.restore_everywhere(known)),
+            None => Err(RestoreError::Unknown),
+        };
+        if matches!(outcome, Ok(_) | Err(RestoreError::StillFiled)) {
+            tracing::info!(id, "revocation removed");
+        }
+        outcome
+    });
+    let Some(outcome) = removed.await else { return internal_error() };
     match outcome {
         Ok(Reach::All) => empty(StatusCode::NO_CONTENT),
         Ok(Reach::Here) => reply::json(StatusCode::ACCEPTED, &json!({ "cluster": "pending" })),

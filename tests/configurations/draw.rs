@@ -28,8 +28,9 @@ pub struct Draw<'a> {
 const ALWAYS: &[&str] =
     &["admin", "admin.address", "listeners[].address", "upstreams", "issuers", "routes", "store.path"];
 
-/// Keys that are never drawn: they name things that a gateway inside a test process cannot have.
-const NEVER: &[&str] = &["listeners[].systemd", "listeners[].tls.client_ca", "upstreams.*.tls", "revocations.file"];
+/// Keys that are never drawn: they name things that a gateway inside a test process does not have, such as an engine.
+const NEVER: &[&str] =
+    &["listeners[].systemd", "listeners[].tls.client_ca", "upstreams.*.tls", "revocations.file", "cluster"];
 
 /// Upper bounds of values that cost the machine and not the gateway: threads, and the time until a drain ends.
 const AFFORDABLE: &[(&str, &str)] = &[
