@@ -25,7 +25,7 @@ pub(super) struct AuthEngine {
     state: watch::Sender<EngineState>,
 }
 
-/// What happens to a write.
+/// The fate of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It is stored, and its answer is lost.
@@ -43,7 +43,7 @@ struct Content {
     sequence: u64,
     records: HashMap<AuthKey, (Stored, Duration)>,
     live: Vec<(AuthKind, mpsc::UnboundedSender<AuthRecord>)>,
-    /// What happens to the next writes, the last one first.
+    /// The fates of the next writes, the last one first.
     faults: Vec<Option<Fault>>,
 }
 

@@ -1,4 +1,4 @@
-//! What all shared streams of one gateway use.
+//! The parts that all shared streams of one gateway use.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::record::RecordError;
 use crate::runtime::arithmetic;
 use crate::runtime::tasks::Tasks;
 
-/// What all shared streams of one gateway use.
+/// The parts that all shared streams of one gateway use.
 pub(super) struct ClusterContext {
     pub engine: Arc<dyn Engine>,
     pub keys: ClusterKeys,

@@ -19,7 +19,7 @@ use crate::runtime::arithmetic;
 use crate::runtime::tasks::Draining;
 use crate::stream::{OpenError, Phase, ShareRole};
 
-/// What following needs.
+/// The parts that following uses.
 pub(super) struct Following<'t> {
     pub member: &'t Arc<Member>,
     pub reader: &'t mut LogReader,

@@ -33,7 +33,7 @@ pub(super) struct Owning {
     told: Mutex<Option<(LogSnapshot, Change)>>,
 }
 
-/// What a record changes besides its entries.
+/// The changes that a record makes besides its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Nothing,

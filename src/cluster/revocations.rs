@@ -189,7 +189,7 @@ impl Inner {
     }
 }
 
-/// What the engine has of one revocation.
+/// The engine's state of one revocation.
 #[derive(Debug, Default)]
 struct Current {
     /// The sequence of the message under the first name. 0: there is none.

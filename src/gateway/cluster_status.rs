@@ -20,7 +20,7 @@ pub struct ClusterStatus {
     pub nodes: BTreeMap<String, NodeStatus>,
     /// The number of gateways whose beats were signed with another key.
     pub foreign: usize,
-    /// What the engine tells of its streams, one line each.
+    /// The engine's report on its streams, one line each.
     pub engine: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a configuration names on the network, tried once: addresses of upstreams, keys of issuers, the cluster's engine.
+//! Tries once what a configuration names on the network: addresses of upstreams, keys of issuers, the cluster's engine.
 //!
 //! Opens no stream and serves nobody. Every attempt is bounded, and all are made at the same time.
 
@@ -13,9 +13,9 @@ use futures_util::future::join_all;
 /// Something on the network that a configuration names, and whether it was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// What it is: `upstream prices: http://127.0.0.1:9000`.
+    /// The name of the target: `upstream prices: http://127.0.0.1:9000`.
     pub target: String,
-    /// What was found there, or why it was not reached. Without secrets.
+    /// The finding, or the reason why it was not reached. Without secrets.
     pub outcome: Result<String, String>,
 }
 

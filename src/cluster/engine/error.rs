@@ -6,7 +6,7 @@
 pub struct EngineError {
     /// The kind, for metrics.
     pub kind: EngineErrorKind,
-    /// What happened, for the operator. At most 200 bytes, without secrets.
+    /// The description for the operator. At most 200 bytes, without secrets.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the protocol needs of an engine.
+//! The interface between the protocol and an engine.
 //!
 //! An engine stores three kinds of things: logs of records with an append that is conditional on the last sequence,
 //! tickets and revocations with the same condition, and the beats of the gateways. It also carries messages that are
@@ -53,7 +53,7 @@ pub struct Question {
     pub log: LogId,
     /// The content.
     pub payload: Bytes,
-    /// Where the answer goes. Opaque.
+    /// The address for the answer. Opaque.
     pub reply_to: String,
 }
 

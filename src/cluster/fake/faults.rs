@@ -11,7 +11,7 @@ pub(in crate::cluster) struct Faults {
     pub slow: f64,
     /// A request does not arrive.
     pub lost_request: f64,
-    /// What was asked is done, and the answer is lost.
+    /// The request is carried out, and the answer is lost.
     pub lost_answer: f64,
     /// A correct append is refused.
     pub wrong_refusal: f64,

@@ -29,7 +29,7 @@ enum Waiting {
     Many(mpsc::Sender<Message>),
 }
 
-/// Where the replies to one request go. Dropping it ends the wait.
+/// Receives the replies to one request. Dropping it ends the wait.
 #[derive(Debug)]
 pub(super) struct ReplyTo<'r> {
     replies: &'r Replies,

@@ -1,4 +1,4 @@
-//! What JetStream tells of the cluster's streams, for operators.
+//! The state of the cluster's streams as JetStream reports it, for operators.
 
 use async_nats::jetstream::stream::Info;
 use bytes::Bytes;

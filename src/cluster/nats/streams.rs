@@ -14,7 +14,7 @@ use crate::cluster::engine::{EngineError, EngineErrorKind};
 use crate::cluster::settings::ClusterSettings;
 use crate::runtime::arithmetic;
 
-/// What JetStream tells of a stream. The rest is of no use here.
+/// The fields of JetStream's report on a stream that are used here.
 #[derive(Deserialize)]
 struct StreamState {
     config: Config,
@@ -102,7 +102,7 @@ fn difference(wanted: &Config, found: &Config) -> Option<String> {
     differs.map(|(name, wanted, found)| format!("{name}: {found:?} instead of {wanted:?}"))
 }
 
-/// What is there, with the settings that the cluster depends on.
+/// An existing stream, with the settings that the cluster depends on.
 fn merged(wanted: &Config, found: Config) -> Config {
     let wanted = wanted.clone();
     Config {

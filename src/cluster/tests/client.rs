@@ -30,7 +30,7 @@ pub(super) struct Client {
     pub gaps: u64,
 }
 
-/// What a gateway tells a client.
+/// The answers of a gateway to a client.
 enum Told {
     Verdict(ResumeVerdict, Option<String>),
     Lines(Bytes),

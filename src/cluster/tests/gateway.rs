@@ -27,7 +27,7 @@ use crate::stream::{
     Streams, Subscription,
 };
 
-/// What all gateways of a schedule share.
+/// The state that all gateways of a schedule share.
 pub(super) struct World {
     pub engine: FakeCluster,
     pub ledger: Ledger,

@@ -1,4 +1,4 @@
-//! What the engine has stored and what clients were told, and whether the two agree.
+//! Compares what the engine has stored with what clients were told.
 
 use std::collections::HashMap;
 
@@ -79,7 +79,7 @@ impl Ledger {
     }
 }
 
-/// What a client reads of a frame.
+/// The fields of a frame that a client reads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Lines {
     pub id: Option<String>,

@@ -13,10 +13,10 @@ use super::producer::LONGEST_PAUSE;
 use crate::cluster::fake::{Cut, Faults, Mutant};
 use crate::runtime::tasks::Tasks;
 
-/// What a schedule has shown.
+/// The outcome of a schedule.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// What must not happen, and did.
+    /// The violations that were found.
     pub wrong: Vec<String>,
     pub events: u64,
     pub gaps: u64,

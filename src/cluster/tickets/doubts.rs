@@ -27,7 +27,7 @@ pub(super) struct Attempt<'d> {
     doubts: &'d Doubts,
     name: [u8; 32],
     mark: Mark,
-    /// What the ticket stands for, once it was read.
+    /// The grant of the ticket, once it was read.
     pub content: Option<Vec<u8>>,
 }
 
