@@ -249,6 +249,10 @@ fn patience(file: &Table, fixture: &SharedFixture, answers: &[Odd], target: &str
     }
     let open_timeout = setting(file, fixture, "upstreams.origin.open_timeout");
     let longest = routes.map(|route| {
+        if find(file, &format!("routes.{route}.forward")).is_some() {
+            // The upstream may answer as late as it likes, but for this.
+            return setting(file, fixture, &format!("routes.{route}.forward.response_timeout"));
+        }
         let of = |key: &str| format!("routes.{route}.delivery.{key}");
         let answer_within = setting(file, fixture, &of("answer_within"));
         let is_finite = target.contains("follow=false");
