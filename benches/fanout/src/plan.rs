@@ -60,7 +60,8 @@ scenarios, about two minutes each; without any, all of them:
   cluster   three gateways and their engine, beside one gateway; ten minutes, not part of all
   micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
-  --only SERVER one of them alone, or for abuse the numbers of situations, such as 33,07; --scratch: the figures are not kept
+  --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster its
+                parts, such as delivery,takeover; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
 
 /// Runs the scenarios of the command line.
@@ -166,8 +167,8 @@ impl Run {
             "abuse" => return self.abuse(),
             "storm" => return storm::measure(&self.settings, self.size.window),
             "cluster" => {
-                let Self { size, settings, report, .. } = self;
-                cluster::measure(settings, *size, |row| report.keep(row))?;
+                let Self { only, size, settings, report } = self;
+                cluster::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
             }
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,

@@ -72,6 +72,25 @@ impl Pacing {
     }
 }
 
+/// The number of addresses at which a producer listens, from 127.0.0.1 on. A gateway that opens 10,000 connections to one
+/// address of its own machine spends its time on finding a free port.
+pub const ADDRESSES: u8 = 8;
+
+/// Listens at all addresses, at one port.
+fn listen() -> Outcome<Vec<TcpListener>> {
+    let mut attempts = 0;
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0")?;
+        let port = first.local_addr()?.port();
+        let others = (2..=ADDRESSES).map(|last| TcpListener::bind((std::net::Ipv4Addr::new(127, 0, 0, last), port)));
+        match others.collect::<Result<Vec<_>, _>>() {
+            Ok(others) => return Ok(std::iter::once(first).chain(others).collect()),
+            Err(error) if attempts == 20 => return Err(error.into()),
+            Err(_) => attempts += 1,
+        }
+    }
+}
+
 /// Serves until the parent is gone. With `hub`, an address and a path, events are posted there instead.
 pub fn serve(hub: Option<&str>) -> Outcome<()> {
     let readers = Arc::new(Mutex::new(Vec::<TcpStream>::new()));
@@ -82,19 +101,21 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
             announce(0);
         }
         None => {
-            let listener = TcpListener::bind("127.0.0.1:0")?;
-            announce(listener.local_addr()?.port());
-            let readers = readers.clone();
-            std::thread::spawn(move || {
-                let mut held = Vec::new();
-                for socket in listener.incoming().flatten() {
-                    match answer(socket) {
-                        Some((socket, true)) => held.push(socket),
-                        Some((socket, false)) => readers.lock().expect("a thread that does not panic").push(socket),
-                        None => {}
+            let listeners = listen()?;
+            announce(listeners[0].local_addr()?.port());
+            for listener in listeners {
+                let readers = readers.clone();
+                std::thread::spawn(move || {
+                    let mut held = Vec::new();
+                    for socket in listener.incoming().flatten() {
+                        match answer(socket) {
+                            Some((socket, true)) => held.push(socket),
+                            Some((socket, false)) => readers.lock().expect("a thread that does not panic").push(socket),
+                            None => {}
+                        }
                     }
-                }
-            });
+                });
+            }
         }
     }
     let instructions = instructions();

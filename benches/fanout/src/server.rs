@@ -251,7 +251,7 @@ fn nginx(settings: &ServerSettings) -> Outcome<Child> {
 pub fn mint(rillgate: &Path, secret: &Path) -> Outcome<String> {
     let mut command = Command::new(rillgate);
     command.arg("token").arg("--key").arg(secret).args(["--issuer", "https://id.example.com/", "--audience", "bench"]);
-    let output = command.args(["--claim", r#"streams=["/feed/*"]"#]).output()?;
+    let output = command.args(["--claim", r#"streams=["/*/*"]"#]).output()?;
     match output.status.success() {
         true => Ok(String::from_utf8(output.stdout)?.trim().to_owned()),
         false => Err(format!("no token: {}", String::from_utf8_lossy(&output.stderr)).into()),

@@ -22,8 +22,13 @@ pub fn program() -> Option<PathBuf> {
 }
 
 impl Engine {
-    /// Starts the servers and waits until they listen.
+    /// Starts the servers and waits until they listen. A port that was free may be taken meanwhile, so others are tried.
     pub fn start(program: &Path, count: usize, folder: &Path) -> Outcome<Self> {
+        let start = || Self::start_at_free_ports(program, count, folder);
+        start().or_else(|_| start()).or_else(|_| start())
+    }
+
+    fn start_at_free_ports(program: &Path, count: usize, folder: &Path) -> Outcome<Self> {
         let folder = folder.join("engine");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;

@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::{free_port, on_all_cores};
 use crate::control::{Control, Instruction};
 use crate::load::ClientSettings;
+use crate::producer::ADDRESSES;
 use crate::scan::Ids;
 use crate::server::{self, ServerSettings};
 use crate::{Outcome, process, settings};
@@ -57,7 +56,7 @@ impl Gateways {
             // More streams than a team has by default, opened as fast as the harness can.
             let limits = "[limits]\nstreams = 100000\nstreams_per_ip = 100000\n\
                           stream_opens_per_second = { ip = 100000, route = 100000 }\n";
-            text = text.replace("[limits]\n", limits);
+            text = at_all_addresses(&text.replace("[limits]\n", limits));
             if let Some(sharing) = sharing {
                 text = settings::shared(&text, &sharing.urls, sharing.replicas, sharing.lease);
             }
@@ -121,7 +120,7 @@ impl Gateways {
     /// Returns the requests of clients of one gateway, for all streams.
     pub fn client_settings(&self, index: usize) -> ClientSettings {
         let fields = vec![("authorization".to_owned(), format!("Bearer {}", self.token))];
-        let paths = (0..self.settings.streams).map(|stream| format!("/feed/{stream}")).collect();
+        let paths = (0..self.settings.streams).map(path).collect();
         ClientSettings {
             to: self.address(index),
             tls: None,
@@ -157,11 +156,11 @@ impl Gateways {
 
     /// Returns the number of streams that a gateway owns.
     pub fn owned(&self, index: usize) -> usize {
-        let answer = self.get(index, "/streams").unwrap_or_default();
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let listed: Value = serde_json::from_str(body).unwrap_or_default();
-        let streams = listed["streams"].as_array().map_or(&[][..], Vec::as_slice);
-        streams.iter().filter(|stream| stream["role"] == "own").count()
+        // Not from `/streams`: the list of 10,000 streams would cost more than what is measured.
+        let metrics = self.get(index, "/metrics").unwrap_or_default();
+        let owned = |line: &&str| line.starts_with("rillgate_cluster_streams{") && line.contains("role=\"own\"");
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<usize>().ok());
+        metrics.lines().filter(owned).filter_map(value).sum()
     }
 
     /// Returns the answer of a gateway's admin port.
@@ -173,6 +172,25 @@ impl Gateways {
         socket.read_to_string(&mut answer)?;
         Ok(answer)
     }
+}
+
+/// Returns the path of a stream. Each route has its own address of the producer.
+fn path(stream: usize) -> String {
+    match stream % usize::from(ADDRESSES) {
+        0 => format!("/feed/{stream}"),
+        route => format!("/feed-{route}/{stream}"),
+    }
+}
+
+/// Adds a route and an upstream for every further address of the producer.
+fn at_all_addresses(config: &str) -> String {
+    let one = config.split_once("[upstreams.producer]").map_or("", |(_, rest)| rest);
+    let further = (1..ADDRESSES).map(|route| {
+        let route_text =
+            one.replace("producer", &format!("producer-{route}")).replace("feed", &format!("feed-{route}"));
+        format!("\n[upstreams.producer-{route}]{}", route_text.replace("127.0.0.1", &format!("127.0.0.{}", route + 1)))
+    });
+    config.to_owned() + &further.collect::<String>()
 }
 
 impl Drop for Gateways {

@@ -41,8 +41,9 @@ struct Scale {
     owned: usize,
 }
 
-/// Measures everything, prints it, and passes each figure on.
-pub fn measure(settings: &ServerSettings, size: Size, mut keep: impl FnMut(Value)) -> Outcome<()> {
+/// Measures the parts in `only`, or all of them: `latency`, `throughput`, `delivery`, `failover`, `takeover`. Prints each
+/// figure and passes it on.
+pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut keep: impl FnMut(Value)) -> Outcome<()> {
     let Some(program) = engine::program() else {
         println!("nats-server is not installed: RILLGATE_NATS_SERVER may name it");
         return Ok(());
@@ -70,6 +71,7 @@ pub fn measure(settings: &ServerSettings, size: Size, mut keep: impl FnMut(Value
         },
     };
     let settings = ServerSettings { is_tls: false, streams: scale.streams, log: 1_000_000, ..settings.clone() };
+    let wants = |part: &str| only.is_none_or(|only| only.split(',').any(|wanted| wanted == part));
     for round in 1..=scale.rounds {
         for is_shared in [false, true] {
             let engine = if is_shared { Some(Engine::start(&program, scale.servers, &settings.folder)?) } else { None };
@@ -80,18 +82,21 @@ pub fn measure(settings: &ServerSettings, size: Size, mut keep: impl FnMut(Value
             });
             let count = if is_shared { 3 } else { 1 };
             let name = if is_shared { "three gateways" } else { "one gateway" };
-            let mut row = |what: &str, figures: Value| {
-                println!("{name:<15} {round} {what:<32} {figures}");
-                keep(json!({ "server": name, "round": round, "what": what, "figures": figures }));
+            let mut row = |part: &str, what: &str, figures: &dyn Fn(&mut Gateways) -> Outcome<Value>| {
+                if wants(part) {
+                    let figures = figures(&mut Gateways::start(&settings, count, sharing.as_ref())?)?;
+                    println!("{name:<15} {round} {what:<32} {figures}");
+                    keep(json!({ "server": name, "round": round, "what": what, "figures": figures }));
+                }
+                Outcome::Ok(())
             };
-            let start = || Gateways::start(&settings, count, sharing.as_ref());
-            row("latency, 100 events/s", latency(&mut start()?, &scale)?);
-            row("one stream", throughput(&mut start()?, &scale, 1)?);
-            row("many streams", throughput(&mut start()?, &scale, scale.streams)?);
-            row("CPU of a delivery", delivery(&mut start()?, &scale)?);
+            row("latency", "latency, 100 events/s", &|gateways| latency(gateways, &scale))?;
+            row("throughput", "one stream", &|gateways| throughput(gateways, &scale, 1))?;
+            row("throughput", "many streams", &|gateways| throughput(gateways, &scale, scale.streams))?;
+            row("delivery", "CPU of a delivery", &|gateways| delivery(gateways, &scale))?;
         }
     }
-    for &(lease, kills) in scale.failovers {
+    for &(lease, kills) in scale.failovers.iter().filter(|_| wants("failover")) {
         let engine = Engine::start(&program, scale.servers, &settings.folder)?;
         let lease = Duration::from_secs(lease);
         let sharing = Sharing { urls: engine.urls(), replicas: scale.servers, lease };
@@ -100,13 +105,16 @@ pub fn measure(settings: &ServerSettings, size: Size, mut keep: impl FnMut(Value
         println!("three gateways    failover, lease {lease:?}: {figures}");
         keep(json!({ "server": "three gateways", "round": 1, "what": "failover", "figures": figures }));
     }
-    let engine = Engine::start(&program, scale.servers, &settings.folder)?;
-    let lease = Duration::from_secs(3);
-    let sharing = Sharing { urls: engine.urls(), replicas: scale.servers, lease };
-    let settings = ServerSettings { streams: scale.owned, log: 1000, ..settings };
-    let figures = owners::measure(&mut Gateways::start(&settings, 3, Some(&sharing))?, &engine, scale.owned, lease)?;
-    println!("three gateways    {} streams, the owner killed: {figures}", scale.owned);
-    keep(json!({ "server": "three gateways", "round": 1, "what": "takeover", "figures": figures }));
+    if wants("takeover") {
+        let engine = Engine::start(&program, scale.servers, &settings.folder)?;
+        let lease = Duration::from_secs(3);
+        let sharing = Sharing { urls: engine.urls(), replicas: scale.servers, lease };
+        let settings = ServerSettings { streams: scale.owned, log: 1000, ..settings };
+        let figures =
+            owners::measure(&mut Gateways::start(&settings, 3, Some(&sharing))?, &engine, scale.owned, lease)?;
+        println!("three gateways    {} streams, the owner killed: {figures}", scale.owned);
+        keep(json!({ "server": "three gateways", "round": 1, "what": "takeover", "figures": figures }));
+    }
     Ok(())
 }
 
@@ -167,12 +175,12 @@ fn throughput(gateways: &mut Gateways, scale: &Scale, streams: usize) -> Outcome
 /// Many clients of one stream: what a delivery costs their gateway.
 fn delivery(gateways: &mut Gateways, scale: &Scale) -> Outcome<Value> {
     let (mut load, reader) = connect(gateways, scale.clients, 1)?;
-    gateways.send(Instruction::Rate(10.0))?;
+    gateways.send(Instruction::Rate(50.0))?;
     load.receive(Duration::from_secs(1).min(scale.window))?;
     load.tally.restart();
     let processes = process::tree(gateways.process(reader));
     let before = process::cpu_seconds(&processes);
-    load.receive(scale.window)?;
+    load.receive(scale.window * 2)?;
     let cpu = process::cpu_seconds(&processes) - before;
     let figures = json!({ "clients": scale.clients,
         "cpu_seconds_per_million": rounded(cpu * 1e6 / load.tally.events.max(1) as f64) });
