@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::example;
 use crate::table::{CPU, Results, goals, short, thousands};
-use crate::{Outcome, abuse};
+use crate::{Outcome, abuse, cluster};
 
 const PAGES: [&str; 2] = ["benches/README.md", "docs/sizing.md"];
 
@@ -40,6 +40,7 @@ fn renewed(page: &str, results: &Path) -> Outcome<String> {
             "gather" => gather(results),
             "parts" => parts(results),
             "abuse" => abuse::page::table(results),
+            "cluster" => cluster::page::table(results),
             "example" => example::example(results),
             _ => return Err(format!("there is no table {name}").into()),
         };

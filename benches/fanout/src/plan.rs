@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::control::Instruction;
 use crate::load::Load;
 use crate::report::{Report, Row};
@@ -57,7 +59,7 @@ scenarios, about two minutes each; without any, all of them:
   sizes     memory and descriptors of idle clients, streams, events, routes: rillgate, one round
   abuse     attacks beside 200 honest clients: rillgate, nginx where it can be attacked so; ten minutes, not part of all
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
-  cluster   three gateways and their engine, beside one gateway; ten minutes, not part of all
+  cluster   three gateways and their engine, beside one gateway; eight minutes, not part of all
   micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
   --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster its
@@ -168,6 +170,10 @@ impl Run {
             "storm" => return storm::measure(&self.settings, self.size.window),
             "cluster" => {
                 let Self { only, size, settings, report } = self;
+                // Parts that are not measured again stay as they were.
+                let kept = Results::read(Path::new(RESULTS), "cluster");
+                let is_measured = |row: &Value| cluster::is_wanted(only.as_deref(), row["part"].as_str().unwrap_or(""));
+                kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
                 cluster::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
             }
             "gather" => self.gather()?,

@@ -4,10 +4,12 @@
 //! A client reads at a gateway that does not own the stream, so each event goes from the producer to the owner, into the
 //! engine, and from there to the client's gateway. The same is measured with one gateway alone in the same run.
 
+mod clients;
 mod engine;
 mod failover;
 mod gateways;
 mod owners;
+pub mod page;
 
 use std::time::{Duration, Instant};
 
@@ -39,9 +41,11 @@ struct Scale {
     failovers: &'static [(u64, usize)],
     /// Streams of a gateway that is killed.
     owned: usize,
+    /// Clients that are spread over all gateways.
+    spread: usize,
 }
 
-/// Measures the parts in `only`, or all of them: `latency`, `throughput`, `delivery`, `failover`, `takeover`. Prints each
+/// Measures the parts in `only`, or all of them: `latency`, `throughput`, `delivery`, `failover`, `takeover`, `clients`. Prints each
 /// figure and passes it on.
 pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut keep: impl FnMut(Value)) -> Outcome<()> {
     let Some(program) = engine::program() else {
@@ -58,6 +62,7 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
             rate: 500.0,
             failovers: &[(1, 1)],
             owned: 50,
+            spread: 90,
         },
         false => Scale {
             servers: 3,
@@ -68,10 +73,11 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
             rate: 60_000.0,
             failovers: &[(1, 10), (3, 5), (5, 5)],
             owned: 10_000,
+            spread: 15_000,
         },
     };
     let settings = ServerSettings { is_tls: false, streams: scale.streams, log: 1_000_000, ..settings.clone() };
-    let wants = |part: &str| only.is_none_or(|only| only.split(',').any(|wanted| wanted == part));
+    let wants = |part: &str| is_wanted(only, part);
     for round in 1..=scale.rounds {
         for is_shared in [false, true] {
             let engine = if is_shared { Some(Engine::start(&program, scale.servers, &settings.folder)?) } else { None };
@@ -86,7 +92,7 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
                 if wants(part) {
                     let figures = figures(&mut Gateways::start(&settings, count, sharing.as_ref())?)?;
                     println!("{name:<15} {round} {what:<32} {figures}");
-                    keep(json!({ "server": name, "round": round, "what": what, "figures": figures }));
+                    keep(json!({ "server": name, "round": round, "part": part, "what": what, "figures": figures }));
                 }
                 Outcome::Ok(())
             };
@@ -103,7 +109,19 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
         let mut gateways = Gateways::start(&settings, 3, Some(&sharing))?;
         let figures = failover::measure(&mut gateways, lease, kills)?;
         println!("three gateways    failover, lease {lease:?}: {figures}");
-        keep(json!({ "server": "three gateways", "round": 1, "what": "failover", "figures": figures }));
+        keep(
+            json!({ "server": "three gateways", "round": 1, "part": "failover", "what": "failover", "figures": figures }),
+        );
+    }
+    if wants("clients") {
+        let engine = Engine::start(&program, scale.servers, &settings.folder)?;
+        let sharing = Sharing { urls: engine.urls(), replicas: scale.servers, lease: Duration::from_secs(3) };
+        let settings = ServerSettings { streams: 10, log: 1000, ..settings.clone() };
+        let figures = clients::measure(&mut Gateways::start(&settings, 3, Some(&sharing))?, &engine, scale.spread, 10)?;
+        println!("three gateways    clients of all: {figures}");
+        keep(
+            json!({ "server": "three gateways", "round": 1, "part": "clients", "what": "clients", "figures": figures }),
+        );
     }
     if wants("takeover") {
         let engine = Engine::start(&program, scale.servers, &settings.folder)?;
@@ -113,9 +131,16 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
         let figures =
             owners::measure(&mut Gateways::start(&settings, 3, Some(&sharing))?, &engine, scale.owned, lease)?;
         println!("three gateways    {} streams, the owner killed: {figures}", scale.owned);
-        keep(json!({ "server": "three gateways", "round": 1, "what": "takeover", "figures": figures }));
+        keep(
+            json!({ "server": "three gateways", "round": 1, "part": "takeover", "what": "takeover", "figures": figures }),
+        );
     }
     Ok(())
+}
+
+/// Returns true if a part is measured.
+pub fn is_wanted(only: Option<&str>, part: &str) -> bool {
+    only.is_none_or(|only| only.split(',').any(|wanted| wanted == part))
 }
 
 /// Connects clients to these streams at a gateway that owns none of them, if there is one.
