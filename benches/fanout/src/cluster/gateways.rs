@@ -117,6 +117,11 @@ impl Gateways {
         self.gateways[index].child.id()
     }
 
+    /// Returns the process of the producer.
+    pub fn producer(&self) -> u32 {
+        self.producer.id()
+    }
+
     /// Returns the requests of clients of one gateway, for all streams.
     pub fn client_settings(&self, index: usize) -> ClientSettings {
         let fields = vec![("authorization".to_owned(), format!("Bearer {}", self.token))];

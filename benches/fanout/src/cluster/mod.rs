@@ -99,7 +99,7 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
             row("latency", "latency, 100 events/s", &|gateways| latency(gateways, &scale))?;
             row("throughput", "one stream", &|gateways| throughput(gateways, &scale, 1))?;
             row("throughput", "many streams", &|gateways| throughput(gateways, &scale, scale.streams))?;
-            row("delivery", "CPU of a delivery", &|gateways| delivery(gateways, &scale))?;
+            row("delivery", "CPU of a delivery", &|gateways| delivery(gateways, engine.as_ref(), &scale))?;
         }
     }
     for &(lease, kills) in scale.failovers.iter().filter(|_| wants("failover")) {
@@ -197,9 +197,15 @@ fn throughput(gateways: &mut Gateways, scale: &Scale, streams: usize) -> Outcome
     Ok(figures)
 }
 
-/// Many clients of one stream: what a delivery costs their gateway.
-fn delivery(gateways: &mut Gateways, scale: &Scale) -> Outcome<Value> {
+/// Many clients of one stream: what a delivery costs their gateway, which has the server's core for itself. All others,
+/// the engine's servers among them, share the load's core.
+fn delivery(gateways: &mut Gateways, engine: Option<&Engine>, scale: &Scale) -> Outcome<Value> {
     let (mut load, reader) = connect(gateways, scale.clients, 1)?;
+    let others = (0..gateways.count()).filter(|index| *index != reader).map(|index| gateways.process(index));
+    for process in others.chain(engine.map(Engine::processes).unwrap_or_default()).chain([gateways.producer()]) {
+        move_to_core(process, "LOAD_CORE")?;
+    }
+    move_to_core(gateways.process(reader), "SERVER_CORE")?;
     gateways.send(Instruction::Rate(50.0))?;
     load.receive(Duration::from_secs(1).min(scale.window))?;
     load.tally.restart();
@@ -219,6 +225,17 @@ fn on_all_cores(program: &std::path::Path) -> std::process::Command {
     let mut command = std::process::Command::new("taskset");
     command.arg("-c").arg(cores.trim()).arg(program);
     command
+}
+
+/// Moves all threads of a process to the core that a variable names.
+fn move_to_core(process: u32, variable: &str) -> Outcome<()> {
+    let Some(core) = std::env::var_os(variable) else { return Ok(()) };
+    let mut command = std::process::Command::new("taskset");
+    let moved = command.args(["-a", "-c", "-p"]).arg(core).arg(process.to_string()).output()?;
+    match moved.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&moved.stderr).trim().into()),
+    }
 }
 
 /// Returns a free port of 127.0.0.1.
