@@ -15,6 +15,7 @@
 )]
 
 mod auth;
+mod bad_input;
 mod demo;
 mod engine;
 mod gateways;

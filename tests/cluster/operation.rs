@@ -122,7 +122,7 @@ async fn a_gateway_alone_says_so() {
 }
 
 /// Runs a command with the configuration of a gateway. Returns the exit status and what it printed.
-async fn command(gateway: &Rillgate, arguments: &[&str]) -> (i32, String) {
+pub async fn command(gateway: &Rillgate, arguments: &[&str]) -> (i32, String) {
     let mut command = Rillgate::command();
     command.args(arguments).arg("--config").arg(gateway.folder().join("rillgate.toml")).env(KEY.0, KEY.1);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();

@@ -65,8 +65,9 @@ pub(super) fn options(
             let seed = text(seed, "nkey")?;
             Ok(options.nkey(seed.trim().to_owned()))
         }
+        // The client expects a line break at the end, which a secret read from a file has lost.
         EngineCredentials::File(content) => options
-            .credentials(&text(content, "credentials")?)
+            .credentials(&format!("{}\n", text(content, "credentials")?.trim_end()))
             .map_err(|_| error(EngineErrorKind::Denied, "cluster.credentials: is not a credentials file of NATS")),
     }
 }

@@ -114,7 +114,7 @@ async fn the_least_permissions_suffice() {
 }
 
 /// A server that says that it is of this version, and nothing else.
-async fn pretends(version: &str) -> String {
+pub async fn pretends(version: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
     let info = format!(
