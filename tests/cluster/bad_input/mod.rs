@@ -1,6 +1,8 @@
 //! What is wrong with the engine or in it: each is told in a clear line, and nothing is told to clients that is not so.
 
+mod engines;
 mod logins;
+mod records;
 
 use crate::gateways::{answer, start_unready};
 use crate::operation::command;
