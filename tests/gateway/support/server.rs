@@ -119,7 +119,8 @@ impl Deref for Rillgate {
 }
 
 impl Listening {
-    fn is_admin(&self) -> bool {
+    /// Whether it is the admin port.
+    pub fn is_admin(&self) -> bool {
         self.line.contains("admin")
     }
 
