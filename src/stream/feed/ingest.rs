@@ -360,12 +360,13 @@ impl Ingest {
             }
             self.on_recovered();
         }
-        let pause = self.publisher.publish(accepted.entries).await?;
-        self.charge.resize(idle_weight);
+        // Before the entries, since whoever commits them stores the time with them.
         if let Some(retry) = accepted.retry {
             self.retry = Some(retry);
             self.stream.advertise_retry(retry);
         }
+        let pause = self.publisher.publish(accepted.entries).await?;
+        self.charge.resize(idle_weight);
         Ok(pause)
     }
 
