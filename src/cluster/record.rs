@@ -206,7 +206,8 @@ fn is_epoch(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The most bytes of a record, unless a single entry needs more.
+/// The most bytes of a record, unless a single entry needs more. Larger records would hold up the small ones of other
+/// streams.
 pub(super) const MAX_RECORD: usize = 512 << 10;
 
 /// More than the bytes of a record without its entries: numbers, node id, refusal, epoch, two ids and tag.

@@ -33,14 +33,6 @@ pub const ON_ONE_GATEWAY: &[(&str, &str)] = &[
         "a gateway that joins does not wait until the owner has told how the upstream is",
     ),
     ("stuck::an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances", "only the owner knows it"),
-    (
-        "upstream::a_retry_of_zero_reaches_clients_and_the_farewell_as_100_ms",
-        "a reconnection time is not shared before the next event",
-    ),
-    (
-        "upstream::the_upstream_s_retry_reaches_current_and_later_clients",
-        "a reconnection time is not shared before the next event",
-    ),
     ("upstream_silence::streams_report_the_silence_of_their_upstream", "only the owner knows it"),
     ("upstream_token::a_file_that_is_missing_at_the_first_connect_is_reported_once", "once by each gateway"),
     ("upstream_token::a_renewed_token_is_sent_at_the_next_connect_and_ends_nothing", "told once by each gateway"),
@@ -52,10 +44,6 @@ pub const ON_ONE_GATEWAY: &[(&str, &str)] = &[
 /// Tests whose gateway is alone and has its log in memory.
 pub const ALONE: &[(&str, &str)] = &[
     ("resume::a_generated_id_of_an_earlier_epoch_is_a_gap", "a shared log outlives its readers: the id is evicted"),
-    (
-        "upstream_reconnect::an_event_of_max_event_is_delivered_and_a_larger_one_skipped",
-        "an event of more than 512 KiB does not fit into a record",
-    ),
     ("upstream_secrets::a_disk_log_survives_a_changed_secret", "the log is on disk"),
 ];
 

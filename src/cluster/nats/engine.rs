@@ -28,7 +28,7 @@ impl Engine for NatsEngine {
 
     fn max_record(&self) -> usize {
         let max_payload = self.requests.client.get().map_or(DEFAULT_PAYLOAD, |client| client.server_info().max_payload);
-        max_payload.saturating_sub(HEADERS_ALLOWANCE).min(MAX_RECORD)
+        max_payload.saturating_sub(HEADERS_ALLOWANCE)
     }
 
     fn append(&self, log: &LogId, after: u64, record: Bytes) -> BoxFuture<'_, Result<u64, AppendError>> {
@@ -237,9 +237,6 @@ const DEFAULT_PAYLOAD: usize = 1 << 20;
 
 /// Room for the headers of a record.
 const HEADERS_ALLOWANCE: usize = 1 << 10;
-
-/// Larger records would hold up the small ones of other streams.
-const MAX_RECORD: usize = 512 << 10;
 
 /// 100 years.
 const A_CENTURY_IN_SECONDS: u64 = 100 * 365 * 24 * 3600;
