@@ -34,11 +34,14 @@ fn describe(status: &ClusterStatus) -> String {
     if status.nodes.is_empty() {
         lines.push("no gateways".to_owned());
     } else {
-        lines.push(format!("{:<18} {:<24} {:>14} {:>7} {:>8}", "node", "host", "last beat", "owns", "follows"));
+        lines.push(format!(
+            "{:<18} {:<24} {:>14} {:>7} {:>8} {:>7}",
+            "node", "host", "last beat", "owns", "follows", "behind"
+        ));
     }
-    for (node, NodeStatus { host, heard_ago, owned, followed }) in &status.nodes {
+    for (node, NodeStatus { host, heard_ago, owned, followed, behind }) in &status.nodes {
         let beat = heard_ago.map_or_else(|| "silent".to_owned(), |ago| format!("{} ago", rounded(ago)));
-        lines.push(format!("{node:<18} {host:<24} {beat:>14} {owned:>7} {followed:>8}"));
+        lines.push(format!("{node:<18} {host:<24} {beat:>14} {owned:>7} {followed:>8} {behind:>7}"));
     }
     if status.foreign > 0 {
         let count = status.foreign;
@@ -57,7 +60,13 @@ mod tests {
 
     #[test]
     fn gateways_are_listed_with_what_they_own() {
-        let node = |host: &str, heard_ago, owned| NodeStatus { host: host.to_owned(), heard_ago, owned, followed: 2 };
+        let node = |host: &str, heard_ago, owned| NodeStatus {
+            host: host.to_owned(),
+            heard_ago,
+            owned,
+            followed: 2,
+            behind: 1,
+        };
         let status = ClusterStatus {
             name: "rillgate".to_owned(),
             server: "n1 2.15.1".to_owned(),
@@ -74,7 +83,7 @@ mod tests {
 
         let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines[..4], ["cluster rillgate", "engine n1 2.15.1", "rillgate-log: 12 subjects", ""]);
-        assert_eq!(lines[5..7], ["a1 east 0.3 s ago 12 2", "b2 west silent 0 2"]);
+        assert_eq!(lines[5..7], ["a1 east 0.3 s ago 12 2 1", "b2 west silent 0 2 1"]);
         assert!(lines[7].starts_with("1 more"));
     }
 }

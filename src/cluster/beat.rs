@@ -7,6 +7,17 @@ use super::engine::LogId;
 use super::keys::{ClusterKeys, SignedKind};
 use crate::stream::{BinaryDecoder, BinaryEncoder};
 
+/// The numbers of shared streams of a gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamCounts {
+    /// The streams that it owns.
+    pub owned: u64,
+    /// The streams that it follows.
+    pub followed: u64,
+    /// Those of them that lack a record of which the gateway has heard.
+    pub behind: u64,
+}
+
 /// The beat of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beat {
@@ -14,10 +25,8 @@ pub struct Beat {
     pub host: String,
     /// The number of the beat in this run of the gateway, from 1.
     pub count: u64,
-    /// The streams that it owns.
-    pub owned: u64,
-    /// The streams that it follows.
-    pub followed: u64,
+    /// The streams that it has.
+    pub streams: StreamCounts,
     /// The logs that it wrote to in the last seconds, with the sequence of its last record.
     pub written: Vec<(LogId, u64)>,
 }
@@ -27,7 +36,8 @@ impl Beat {
     pub(super) fn encode(&self, keys: &ClusterKeys, node: &str) -> Vec<u8> {
         let mut encoder = BinaryEncoder::default();
         encoder.byte(FORMAT).bytes(self.host.as_bytes()).number(self.count);
-        encoder.number(self.owned).number(self.followed).number(self.written.len() as u64);
+        let StreamCounts { owned, followed, behind } = self.streams;
+        encoder.number(owned).number(followed).number(behind).number(self.written.len() as u64);
         for (log, sequence) in &self.written {
             encoder.bytes(&log.0).number(*sequence);
         }
@@ -41,12 +51,12 @@ impl Beat {
             return None;
         }
         let (host, count) = (decoder.text()?.to_owned(), decoder.number()?);
-        let (owned, followed) = (decoder.number()?, decoder.number()?);
+        let streams = StreamCounts { owned: decoder.number()?, followed: decoder.number()?, behind: decoder.number()? };
         let mut written = Vec::new();
         for _ in 0..decoder.number()? {
             written.push((LogId(decoder.bytes()?.try_into().ok()?), decoder.number()?));
         }
-        decoder.is_at_end().then_some(Self { host, count, owned, followed, written })
+        decoder.is_at_end().then_some(Self { host, count, streams, written })
     }
 }
 
@@ -61,7 +71,12 @@ mod tests {
     fn a_beat_is_read_as_it_was_written_and_only_for_its_gateway() {
         let keys = ClusterKeys::new(&[Secret::new([1; 32])]);
         let written = vec![(LogId([1; 16]), 7), (LogId([2; 16]), 9)];
-        let beat = Beat { host: "a.example".to_owned(), count: 3, owned: 1, followed: 2, written };
+        let beat = Beat {
+            host: "a.example".to_owned(),
+            count: 3,
+            streams: StreamCounts { owned: 1, followed: 2, behind: 1 },
+            written,
+        };
 
         let bytes = beat.encode(&keys, "node");
 

@@ -201,11 +201,14 @@ impl Member {
         self.poke.notified().await;
     }
 
+    /// Returns true if the stream's log lacks a record of which this gateway has heard.
+    pub(super) fn is_behind(&self) -> bool {
+        self.heard_of.load(Ordering::Acquire) > self.place.lock().sequence
+    }
+
     /// Returns true if there is a reason to look at the engine.
     pub(super) fn needs_look(&self) -> bool {
-        self.has_requests()
-            || self.must_look.load(Ordering::Acquire)
-            || self.heard_of.load(Ordering::Acquire) > self.place.lock().sequence
+        self.has_requests() || self.must_look.load(Ordering::Acquire) || self.is_behind()
     }
 
     /// Returns true if a client waits for a look.

@@ -34,7 +34,7 @@ mod service;
 mod settings;
 mod tickets;
 
-pub use beat::Beat;
+pub use beat::{Beat, StreamCounts};
 pub use engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineErrorKind, EngineState, LiveRecord, LogId,
     Question, Stored,

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::beat::StreamCounts;
 use crate::runtime::arithmetic;
 
 /// The lease of this gateway, and what is known of the others.
@@ -45,8 +46,7 @@ struct OtherNode {
     /// The number of its last beat.
     count: u64,
     host: Arc<str>,
-    /// The numbers of streams that it owns and follows.
-    streams: (u64, u64),
+    streams: StreamCounts,
     /// True if the engine has no newer beat either.
     is_confirmed_dead: bool,
 }
@@ -69,10 +69,8 @@ pub struct NodeView {
     pub host: String,
     /// The time since its last beat.
     pub seen_ago: Duration,
-    /// The number of streams that it owns.
-    pub owned: u64,
-    /// The number of streams that it follows.
-    pub followed: u64,
+    /// The streams that it has.
+    pub streams: StreamCounts,
     /// True for this gateway.
     pub is_self: bool,
 }
@@ -141,7 +139,7 @@ impl Nodes {
     }
 
     /// Records a beat of another gateway. One that is not newer than the last one says nothing.
-    pub(super) fn saw(&self, node: &str, host: &str, count: u64, streams: (u64, u64)) {
+    pub(super) fn saw(&self, node: &str, host: &str, count: u64, streams: StreamCounts) {
         if node == self.me {
             return;
         }
@@ -172,8 +170,13 @@ impl Nodes {
         let mut others = self.others.lock();
         if !others.contains_key(node) && others.len() < MAX_NODES {
             // It has been silent since this gateway began to listen.
-            let other =
-                OtherNode { seen: self.started, count: 0, host: "".into(), streams: (0, 0), is_confirmed_dead: false };
+            let other = OtherNode {
+                seen: self.started,
+                count: 0,
+                host: "".into(),
+                streams: StreamCounts::default(),
+                is_confirmed_dead: false,
+            };
             others.insert(node.to_owned(), other);
         }
         others.get(node).is_none_or(|other| other.is_confirmed_dead && self.is_silent(other))
@@ -199,23 +202,16 @@ impl Nodes {
     }
 
     /// Returns all gateways that are heard of, this one first.
-    pub(super) fn views(&self, own_host: &str, (owned, followed): (u64, u64)) -> Vec<NodeView> {
+    pub(super) fn views(&self, own_host: &str, streams: StreamCounts) -> Vec<NodeView> {
         let now = Instant::now();
         let seen_ago = self.own.lock().sent.map_or(now.duration_since(self.started), |sent| now.duration_since(sent));
-        let mut views = vec![NodeView {
-            node: self.me.clone(),
-            host: own_host.to_owned(),
-            seen_ago,
-            owned,
-            followed,
-            is_self: true,
-        }];
+        let mut views =
+            vec![NodeView { node: self.me.clone(), host: own_host.to_owned(), seen_ago, streams, is_self: true }];
         views.extend(self.others.lock().iter().filter(|(_, other)| other.count > 0).map(|(node, other)| NodeView {
             node: node.clone(),
             host: other.host.to_string(),
             seen_ago: now.duration_since(other.seen),
-            owned: other.streams.0,
-            followed: other.streams.1,
+            streams: other.streams,
             is_self: false,
         }));
         views[1..].sort_by(|a, b| a.node.cmp(&b.node));
@@ -266,7 +262,7 @@ mod tests {
     async fn a_silent_gateway_is_dead_after_five_quarters_of_a_lease_once_the_engine_confirms_it() {
         let nodes = Nodes::new("me".to_owned(), LEASE);
         beat(&nodes, 5).await;
-        nodes.saw("other", "host", 1, (0, 0));
+        nodes.saw("other", "host", 1, StreamCounts::default());
         beat(&nodes, 4).await;
         assert!(!nodes.has_suspects() && !nodes.is_dead("other"));
 
@@ -274,7 +270,7 @@ mod tests {
         assert!(nodes.has_suspects() && !nodes.is_dead("other"), "not confirmed");
         nodes.confirm_deaths();
         assert!(nodes.is_dead("other"));
-        nodes.saw("other", "host", 2, (0, 0));
+        nodes.saw("other", "host", 2, StreamCounts::default());
 
         assert!(!nodes.is_dead("other"));
         assert!(!nodes.is_dead("me"));
@@ -283,7 +279,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_break_of_own_beats_nobody_is_dead_for_a_lease() {
         let nodes = Nodes::new("me".to_owned(), LEASE);
-        nodes.saw("other", "host", 1, (0, 0));
+        nodes.saw("other", "host", 1, StreamCounts::default());
         beat(&nodes, 6).await;
         advance(Duration::from_secs(3)).await;
 

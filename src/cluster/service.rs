@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::beat::Beat;
+use super::beat::{Beat, StreamCounts};
 use super::context::{ClusterContext, MAX_CLAIMS, RandomBits, RecentWrites};
 use super::engine::{Engine, EngineState, LogId, Question};
 use super::keys::ClusterKeys;
@@ -137,11 +137,20 @@ impl Cluster {
         self.members().iter().map(|member| (member.route().clone(), member.role())).collect()
     }
 
-    /// Returns the numbers of streams that this gateway owns and follows.
-    fn streams(&self) -> (u64, u64) {
-        let roles = self.roles();
-        let number = |role| roles.iter().filter(|(_, is)| *is == role).count() as u64;
-        (number(ShareRole::Own), number(ShareRole::Follow))
+    /// Counts the streams by role.
+    fn streams(&self) -> StreamCounts {
+        let mut counts = StreamCounts::default();
+        for member in self.members() {
+            match member.role() {
+                ShareRole::Own => counts.owned += 1,
+                ShareRole::Follow => {
+                    counts.followed += 1;
+                    counts.behind += u64::from(member.is_behind());
+                }
+                ShareRole::Join => {}
+            }
+        }
+        counts
     }
 
     fn members(&self) -> Vec<Arc<Member>> {
@@ -166,12 +175,10 @@ impl Cluster {
             let (context, lease) = (&self.context, self.context.nodes.lease());
             for count in 1.. {
                 let sent = Instant::now();
-                let (owned, followed) = self.streams();
                 let beat = Beat {
                     host: self.host.clone(),
                     count,
-                    owned,
-                    followed,
+                    streams: self.streams(),
                     written: context.written.within(WRITTEN_WINDOW.max(lease / 2)),
                 };
                 let payload = beat.encode(&context.keys, self.node());
@@ -235,7 +242,7 @@ impl Cluster {
             self.context.observer.failed(ClusterErrorKind::Signature);
             return;
         };
-        self.context.nodes.saw(node, &beat.host, beat.count, (beat.owned, beat.followed));
+        self.context.nodes.saw(node, &beat.host, beat.count, beat.streams);
         for (log, sequence) in &beat.written {
             if let Some(member) = self.member(log) {
                 member.heard_of(*sequence);

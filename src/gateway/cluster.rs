@@ -165,8 +165,9 @@ fn describe_node(node: &NodeView) -> Value {
         "host": node.host,
         "seen_seconds": node.seen_ago.as_secs_f64(),
         "self": node.is_self,
-        "owned": node.owned,
-        "followed": node.followed,
+        "owned": node.streams.owned,
+        "followed": node.streams.followed,
+        "behind": node.streams.behind,
     })
 }
 

@@ -35,6 +35,8 @@ pub struct NodeStatus {
     pub owned: u64,
     /// The number of streams that it follows.
     pub followed: u64,
+    /// The number of followed streams that lack a record of which it has heard.
+    pub behind: u64,
 }
 
 impl Gateway {
@@ -81,7 +83,7 @@ async fn listen(
     use futures_util::StreamExt as _;
     use tokio::time::Instant;
 
-    use crate::cluster::{Beat, Engine as _};
+    use crate::cluster::{Beat, Engine as _, StreamCounts};
 
     let mut live = engine.live_beats().await?;
     let mut heard: BTreeMap<String, Instant> = BTreeMap::new();
@@ -95,10 +97,8 @@ async fn listen(
         match Beat::decode(keys, &node, &beat) {
             Some(beat) => {
                 let heard_ago = heard.get(&node).map(Instant::elapsed);
-                nodes.insert(
-                    node,
-                    NodeStatus { host: beat.host, heard_ago, owned: beat.owned, followed: beat.followed },
-                );
+                let StreamCounts { owned, followed, behind } = beat.streams;
+                nodes.insert(node, NodeStatus { host: beat.host, heard_ago, owned, followed, behind });
             }
             None => foreign += 1,
         }

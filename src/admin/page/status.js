@@ -125,6 +125,7 @@ function showCluster(cluster) {
     cell("Last beat", `${node.seen_seconds.toFixed(1)} s ago`, "number"),
     cell("Owns", number(node.owned), "number"),
     cell("Follows", number(node.followed), "number"),
+    cell("Behind", number(node.behind), "number"),
   ])));
 }
 
