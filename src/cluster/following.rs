@@ -59,9 +59,7 @@ impl Following<'_> {
         match &owner {
             _ if !context.nodes.is_valid() => set_away(),
             // What exactly it is, the owner tells.
-            Some(_) if place.has_been_live() && (known == Phase::Opening || is_away(&known)) => {
-                stream.set_phase(Phase::Live);
-            }
+            Some(_) if place.has_been_live() && is_away(&known) => stream.set_phase(Phase::Live),
             None if is_away(&known) => stream.set_phase(Phase::Retrying(None)),
             Some(_) | None => {}
         }
@@ -69,7 +67,10 @@ impl Following<'_> {
             Some(_) => context.engine.live_phases(member.log_id()).await.ok(),
             None => None,
         };
-        let mut pause = ANSWER_WAIT / 5;
+        // Clients are not answered before the owner has told whether the upstream is connected, or should have.
+        let mut awaits_phase = owner.is_some() && place.has_been_live() && known == Phase::Opening;
+        let assumed_live_at = reader.followed_since() + ANSWER_WAIT;
+        let mut pause = if awaits_phase { Duration::ZERO } else { ANSWER_WAIT / 5 };
         let mut asking = owner.is_some().then(|| ask_phase(member, pause));
         let mut has_drained = draining.has_started();
         loop {
@@ -130,9 +131,15 @@ impl Following<'_> {
                         Some(answer) => set_phase(member, &stream, &answer),
                         // The owner may not know it yet either, or not know that it is the owner.
                         None => {
-                            pause = (pause * 2).min(MAX_ASK_PAUSE);
+                            pause = (pause * 2).max(ANSWER_WAIT / 5).min(MAX_ASK_PAUSE);
                             asking = Some(ask_phase(member, pause));
                         }
+                    }
+                }
+                () = sleep_until(assumed_live_at), if awaits_phase => {
+                    awaits_phase = false;
+                    if stream.progress().phase == Phase::Opening {
+                        stream.set_phase(Phase::Live);
                     }
                 }
                 _ = draining.started(), if !has_drained => {

@@ -21,6 +21,8 @@ pub(super) struct LogReader {
     member: Arc<Member>,
     /// The time since which the engine has less than it had acknowledged.
     behind_since: Option<tokio::time::Instant>,
+    /// The time since which another gateway's records are followed.
+    followed_since: Option<tokio::time::Instant>,
 }
 
 /// The outcome of a look at the engine.
@@ -50,12 +52,17 @@ pub(super) enum Applied {
 impl LogReader {
     /// Begins with nothing.
     pub(super) fn new(feed: SharedFeed, member: Arc<Member>) -> Self {
-        Self { feed, member, behind_since: None }
+        Self { feed, member, behind_since: None, followed_since: None }
     }
 
     /// Returns the stream.
     pub(super) fn stream(&self) -> &Arc<EventStream> {
         self.feed.stream()
+    }
+
+    /// Returns the time of the first call, when the stream began to follow another gateway.
+    pub(super) fn followed_since(&mut self) -> tokio::time::Instant {
+        *self.followed_since.get_or_insert_with(tokio::time::Instant::now)
     }
 
     /// Returns true if somebody reads the stream here, or it is to be read without readers.

@@ -28,10 +28,6 @@ pub const ON_ONE_GATEWAY: &[(&str, &str)] = &[
         "read_through::one_client_has_at_most_a_quarter_of_the_requests_for_history",
         "the balancer hides the client's address",
     ),
-    (
-        "returning::when_down_refuse_never_passes_on_a_reconnect_s_status",
-        "a gateway that joins does not wait until the owner has told how the upstream is",
-    ),
     ("stuck::an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances", "only the owner knows it"),
     ("upstream_silence::streams_report_the_silence_of_their_upstream", "only the owner knows it"),
     ("upstream_token::a_file_that_is_missing_at_the_first_connect_is_reported_once", "once by each gateway"),
