@@ -2,6 +2,7 @@
 
 use crate::gateways::{KEY, answer, configuration, json, only_stream, owner, several, start, start_unready};
 use crate::support::client::Client;
+use crate::support::figures::wait_metric;
 use crate::support::nats::NatsServer;
 use crate::support::origin::{Emission, Origin};
 use crate::support::server::Rillgate;
@@ -138,8 +139,10 @@ async fn the_commands_show_the_gateways_and_what_is_reached() {
     eventually(DEADLINE, || async { only_stream(&gateways[0]).await["role"] == "own" }).await;
 
     let status = || command(&gateways[0], &["cluster", "status"]);
-    eventually(DEADLINE, || async { status().await.1.lines().any(|line| line.ends_with(" ago       1        0")) })
-        .await;
+    eventually(DEADLINE, || async {
+        status().await.1.lines().any(|line| line.ends_with(" ago       1        0       0"))
+    })
+    .await;
     let (code, text) = status().await;
     assert_eq!(code, 0, "{text}");
     assert!(text.starts_with("cluster rillgate\nengine  n1 2."), "{text}");
@@ -156,4 +159,31 @@ async fn the_commands_show_the_gateways_and_what_is_reached() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(": FAILED: no connection to the engine"), "{text}");
     assert!(text.contains("1 of 2 were not reached"), "{text}");
+}
+
+#[tokio::test]
+async fn a_reload_moves_streams_to_the_cluster_and_back_when_they_are_opened_next() {
+    let (engine, origin) = (NatsServer::start().await, Origin::start().await);
+    let shared = configuration(&[engine.url()], &origin, "", "delivery.linger = \"0s\"");
+    let alone = shared.replace("replay.store = \"cluster\"", "");
+    let gateway = start(&alone).await;
+    let role = async || only_stream(&gateway).await["role"].clone();
+    let is_closed = || async { only_stream(&gateway).await.is_null() };
+    let mut before = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    assert_eq!(role().await, "alone");
+
+    for (count, (config, expected)) in [(&shared, "own"), (&alone, "alone")].into_iter().enumerate() {
+        let id = (count + 1).to_string();
+        gateway.rewrite(config);
+        gateway.signal("HUP");
+        wait_metric(&gateway, "config_reloads_total", &["result=\"ok\""], (count + 1) as f64).await;
+        assert_ne!(role().await, expected, "an open stream keeps its store");
+        origin.emit(Emission::event(&id, "price", &id));
+        assert_eq!(before.next_event(DEADLINE).await.data, id);
+
+        drop(before);
+        eventually(DEADLINE, is_closed).await;
+        before = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+        eventually(DEADLINE, || async { role().await == expected }).await;
+    }
 }
