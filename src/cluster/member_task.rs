@@ -168,15 +168,17 @@ impl MemberTask {
         let stream = self.stream();
         let policy = stream.policy().current();
         let ago = Duration::from_millis(Moment::now().wall.saturating_sub(head.written));
-        if head.is_complete && policy.on_end == OnEnd::Complete && ago < policy.retention.age {
+        let is_news = self.joined_at.is_some_and(|joined| place.sequence > joined);
+        // What is no news may have been written before a reload made the end of a response an interruption.
+        if head.is_complete && (is_news || policy.on_end == OnEnd::Complete) && ago < policy.retention.age {
             stream.set_phase(Phase::Complete);
             return Some(Finished::Complete { ago });
         }
-        let is_news = self.joined_at.is_some_and(|joined| place.sequence > joined);
         match &head.owner {
-            Owner::Released(ReleaseReason::Refused(refusal)) if is_news && !place.has_been_live() => {
-                self.reader.feed.refuse(decode_error(refusal)?);
-                Some(Finished::Refused(REFUSAL_MEMORY))
+            Owner::Released(ReleaseReason::Refused { refusal, memory })
+                if (is_news || ago < *memory) && !place.has_been_live() =>
+            {
+                Some(self.reader.feed.refuse_for(decode_error(refusal)?, memory.saturating_sub(ago)))
             }
             Owner::Node(_) | Owner::Released(_) => None,
         }
@@ -274,13 +276,13 @@ impl MemberTask {
     fn end_ownership(&self, finished: Finished) -> Finished {
         let context = self.member.context().clone();
         let claim = self.member.take_claim();
-        if let (Finished::Refused(_), Some(term)) = (&finished, claim) {
+        if let (Finished::Refused(memory), Some(term)) = (&finished, claim) {
             let refusal = match self.stream().progress().phase {
                 Phase::Refused(error) => super::message::encode_error(&error),
                 Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
             };
-            let (later, log) = (context.clone(), *self.member.log_id());
-            let reason = refusal.map_or(ReleaseReason::Unused, ReleaseReason::Refused);
+            let (later, log, memory) = (context.clone(), *self.member.log_id(), *memory);
+            let reason = refusal.map_or(ReleaseReason::Unused, |refusal| ReleaseReason::Refused { refusal, memory });
             context.tasks.spawn("release", async move { release(&later, log, term, reason).await });
         }
         finished
@@ -328,6 +330,3 @@ const AWAY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The pause before another look at a record that cannot be read.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
-
-/// The time for which the refusal of another owner is remembered.
-const REFUSAL_MEMORY: Duration = Duration::from_secs(1);

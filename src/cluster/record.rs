@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::engine::LogId;
 use super::keys::{ClusterKeys, SignedKind, TAG_BYTES};
 use crate::runtime::moment::{Moment, milliseconds};
-use crate::stream::{BinaryDecoder, BinaryEncoder, LogSnapshot, Seed, decode_segment, encode_segment};
+use crate::stream::{BinaryDecoder, BinaryEncoder, LogSnapshot, MAX_RETRY_AFTER, Seed, decode_segment, encode_segment};
 
 /// The content of a record without its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +64,13 @@ pub(super) enum ReleaseReason {
     Drain,
     /// Nobody reads the stream there.
     Unused,
-    /// The upstream refused the stream. Holds the encoded refusal.
-    Refused(Vec<u8>),
+    /// The upstream refused the stream.
+    Refused {
+        /// The encoded refusal.
+        refusal: Vec<u8>,
+        /// The time for which it is remembered.
+        memory: Duration,
+    },
     /// The upstream has ended the stream.
     Complete,
 }
@@ -98,14 +103,15 @@ impl RecordHead {
     pub(super) fn encode(&self, keys: &ClusterKeys, log: &LogId, entries: &LogSnapshot, now: Moment) -> Bytes {
         let mut encoder = BinaryEncoder::default();
         encoder.byte(FORMAT).number(self.mark).number(self.prev).number(self.life).number(self.term);
-        let (owner, reason, refusal): (&str, u8, &[u8]) = match &self.owner {
-            Owner::Node(node) => (node, 0, &[]),
-            Owner::Released(ReleaseReason::Drain) => ("", 1, &[]),
-            Owner::Released(ReleaseReason::Unused) => ("", 2, &[]),
-            Owner::Released(ReleaseReason::Refused(refusal)) => ("", 3, refusal),
-            Owner::Released(ReleaseReason::Complete) => ("", 4, &[]),
+        match &self.owner {
+            Owner::Node(node) => encoder.bytes(node.as_bytes()).byte(OWNED),
+            Owner::Released(ReleaseReason::Drain) => encoder.bytes(&[]).byte(DRAINED),
+            Owner::Released(ReleaseReason::Unused) => encoder.bytes(&[]).byte(UNUSED),
+            Owner::Released(ReleaseReason::Refused { refusal, memory }) => {
+                encoder.bytes(&[]).byte(REFUSED).bytes(refusal).number(milliseconds(*memory))
+            }
+            Owner::Released(ReleaseReason::Complete) => encoder.bytes(&[]).byte(COMPLETED),
         };
-        encoder.bytes(owner.as_bytes()).byte(reason).bytes(refusal);
         encoder.number(self.seed[0]).number(self.seed[1]).bytes(self.epoch.as_bytes());
         encoder.number(self.first).number(self.count).optional(self.retry.map(milliseconds));
         let flags = (u8::from(self.is_complete) * COMPLETE) | (u8::from(self.has_been_live) * LIVE);
@@ -166,13 +172,17 @@ fn decode_message(message: &[u8], now: Moment) -> Option<LogRecord> {
     decoder.byte()?;
     let (mark, prev) = (decoder.number()?, decoder.number()?);
     let (life, term) = (decoder.number()?, decoder.number()?);
-    let (owner, reason, refusal) = (decoder.text()?, decoder.byte()?, decoder.bytes()?);
+    let (owner, reason) = (decoder.text()?, decoder.byte()?);
     let owner = match reason {
-        0 if !owner.is_empty() => Owner::Node(owner.to_owned()),
-        1 => Owner::Released(ReleaseReason::Drain),
-        2 => Owner::Released(ReleaseReason::Unused),
-        3 => Owner::Released(ReleaseReason::Refused(refusal.to_owned())),
-        4 => Owner::Released(ReleaseReason::Complete),
+        OWNED if !owner.is_empty() => Owner::Node(owner.to_owned()),
+        DRAINED => Owner::Released(ReleaseReason::Drain),
+        UNUSED => Owner::Released(ReleaseReason::Unused),
+        REFUSED => {
+            let refusal = decoder.bytes()?.to_owned();
+            let memory = Duration::from_millis(decoder.number()?).min(MAX_RETRY_AFTER);
+            Owner::Released(ReleaseReason::Refused { refusal, memory })
+        }
+        COMPLETED => Owner::Released(ReleaseReason::Complete),
         _ => return None,
     };
     let seed = [decoder.number()?, decoder.number()?];
@@ -217,6 +227,11 @@ pub(super) const HEAD_BYTES: usize = 512 + TAG_BYTES;
 pub(super) const ENTRY_BYTES: usize = 64;
 
 const FORMAT: u8 = 1;
+const OWNED: u8 = 0;
+const DRAINED: u8 = 1;
+const UNUSED: u8 = 2;
+const REFUSED: u8 = 3;
+const COMPLETED: u8 = 4;
 const COMPLETE: u8 = 1;
 const LIVE: u8 = 2;
 

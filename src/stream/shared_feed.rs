@@ -1,9 +1,10 @@
 //! What a shared log needs to drive one stream: appending what another gateway read, and reading the upstream itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event_stream::EventStream;
-use super::feed::{Commit, Fenced, Finished, Ingest, OpenError, Publisher, StreamFeed};
+use super::feed::{Commit, Fenced, Finished, Ingest, LATE_REFUSAL_MEMORY, OpenError, Publisher, StreamFeed};
 use super::log::Entry;
 use super::log_memory::LogMemory;
 use super::progress::Phase;
@@ -62,6 +63,17 @@ impl SharedFeed {
         let finished = ingest.run_until_fenced().await;
         self.charge = Some(MemoryCharge::new(self.memory.ledger(), MemoryKind::Streams, STREAM_WEIGHT));
         finished
+    }
+
+    /// Refuses the readers for this reason, which is remembered for this time: for longer if one of them has a response,
+    /// since it has to come back for the status.
+    pub fn refuse_for(&self, error: OpenError, memory: Duration) -> Finished {
+        self.refuse(error);
+        // Read after the phase is set: a response that goes out early checks the phase once more.
+        Finished::Refused(match self.stream.has_early_response() {
+            true => memory.max(LATE_REFUSAL_MEMORY),
+            false => memory,
+        })
     }
 
     /// Refuses the readers for this reason. The stream is then removed, and opened anew by the next reader.

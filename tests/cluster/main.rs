@@ -20,6 +20,7 @@ mod demo;
 mod engine;
 mod gateways;
 mod operation;
+mod outcomes;
 #[path = "../gateway/support/mod.rs"]
 mod support;
 mod system;

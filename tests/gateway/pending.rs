@@ -166,6 +166,7 @@ async fn a_slow_history_is_awaited_after_the_head() {
     let config = plain(&origin.url(), &route).replace("backoff =", "open_timeout = \"1s\"\nbackoff =");
     let gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.wait_open(1).await;
     origin.emit("id: 5\ndata: 5\n\n");
     reader.next_event(DEADLINE).await;
     origin.answer(|_| Answer::silence());

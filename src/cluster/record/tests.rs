@@ -38,7 +38,9 @@ fn any_owner() -> impl Strategy<Value = Owner> {
         "[a-z0-9]{1,32}".prop_map(Owner::Node),
         Just(Owner::Released(ReleaseReason::Drain)),
         Just(Owner::Released(ReleaseReason::Unused)),
-        prop::collection::vec(any::<u8>(), 0..40).prop_map(|text| Owner::Released(ReleaseReason::Refused(text))),
+        (prop::collection::vec(any::<u8>(), 0..40), 0..300_000_u64).prop_map(|(refusal, memory)| {
+            Owner::Released(ReleaseReason::Refused { refusal, memory: Duration::from_millis(memory) })
+        }),
         Just(Owner::Released(ReleaseReason::Complete)),
     ]
 }

@@ -19,4 +19,4 @@ pub enum Finished {
 pub(super) const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
 /// The same if a client already had a response: the client has to come back for the status.
-pub(super) const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
+pub(in crate::stream) const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);

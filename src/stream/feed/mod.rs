@@ -19,6 +19,7 @@ mod upstream;
 
 pub use commit::{Commit, Fenced, StreamFeed};
 pub use finished::Finished;
+pub(super) use finished::LATE_REFUSAL_MEMORY;
 pub(super) use id_minter::IdMinter;
 pub(super) use ingest::Ingest;
 pub use live_upstream::LiveUpstream;
