@@ -1,72 +1,21 @@
-//! The wall clock is set while responses are open.
-//!
-//! The clock of the gateway's process alone is set, by a library that is loaded before the system's.
-
-use std::path::PathBuf;
-use std::process::Command;
+//! The wall clock of the gateway's process is set while responses are open.
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::fixture::{AuthFixture, PROTOCOLS, bearer, in_seconds, route, token};
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Ending;
 use crate::support::wait::DEADLINE;
-
-/// The library: the wall clock is an hour ahead while a file exists. All other clocks are the system's.
-const LIBRARY: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-
-int clock_gettime(clockid_t clock, struct timespec *now) {
-    int (*system_clock)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
-    int result = system_clock(clock, now);
-    if (clock == CLOCK_REALTIME && access(getenv("CLOCK_IS_SET"), F_OK) == 0) {
-        now->tv_sec += 3600;
-    }
-    return result;
-}
-"#;
-
-/// A wall clock that can be set an hour ahead.
-struct WallClock {
-    folder: TempDir,
-}
-
-impl WallClock {
-    fn build() -> Self {
-        let clock = Self { folder: tempfile::tempdir().unwrap() };
-        let source = clock.path("clock.c");
-        std::fs::write(&source, LIBRARY).unwrap();
-        // The crate's own dependencies need a C compiler as well.
-        let mut compiler = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".to_owned()));
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(clock.path("clock.so")).arg(source).arg("-ldl");
-        assert!(compiler.status().expect("a C compiler").success());
-        clock
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    async fn start(&self, config: &str) -> Rillgate {
-        let [library, file] = [self.path("clock.so"), self.path("set")].map(|path| path.display().to_string());
-        Rillgate::start_with(config, &[("LD_PRELOAD", &library), ("CLOCK_IS_SET", &file)]).await
-    }
-
-    fn set(&self) {
-        std::fs::write(self.path("set"), "").unwrap();
-    }
-}
+use crate::support::wall_clock::WallClock;
 
 #[tokio::test]
 async fn responses_end_when_the_wall_clock_is_set_past_the_expiry_of_their_tokens() {
     let (fixture, clock) = (AuthFixture::new().await, WallClock::build());
-    let gateway = clock.start(&fixture.config_with_main("0s", &route("prices", "/prices/{symbol}", ""))).await;
+    let environment = clock.environment(0);
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let config = fixture.config_with_main("0s", &route("prices", "/prices/{symbol}", ""));
+    let gateway = Rillgate::start_with(&config, &environment).await;
     let of = |seconds: f64| bearer(&token(&json!({ "exp": in_seconds(seconds) })));
     let (expiring, lasting) = (of(1800.0), of(7200.0));
     let (mut ending, mut remaining) = (Vec::new(), Vec::new());

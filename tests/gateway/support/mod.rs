@@ -31,3 +31,4 @@ pub mod setup;
 pub mod subscription;
 pub mod transport;
 pub mod wait;
+pub mod wall_clock;

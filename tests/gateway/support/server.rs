@@ -18,6 +18,8 @@ pub struct Rillgate {
     process: Process,
     folder: TempDir,
     listening: Vec<Listening>,
+    /// The variables that the test added to its environment.
+    environment: Vec<(String, String)>,
 }
 
 /// A bound address, read from the log.
@@ -39,7 +41,8 @@ impl Rillgate {
     pub async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
         let folder = folder(config);
         let (process, listening) = serve(folder.path(), Self::command().envs(environment.iter().copied())).await;
-        Self { process, folder, listening }
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { process, folder, listening, environment }
     }
 
     /// Starts the gateway through a command that executes the program in its arguments.
@@ -55,14 +58,15 @@ impl Rillgate {
             };
         }
         let (process, listening) = serve(folder.path(), &mut by).await;
-        Self { process, folder, listening }
+        Self { process, folder, listening, environment: Vec::new() }
     }
 
-    /// Kills it without notice and starts it again with what is in its folder, as a supervisor would. The addresses stay
-    /// only if the configuration names them: see [`reserve`](super::reserved_addr::reserve).
+    /// Kills it without notice and starts it again with what is in its folder and environment, as a supervisor would. The
+    /// addresses stay only if the configuration names them: see [`reserve`](super::reserved_addr::reserve).
     pub async fn restart(&mut self) {
         self.kill().await;
-        (self.process, self.listening) = serve(self.folder.path(), &mut Self::command()).await;
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        (self.process, self.listening) = serve(self.folder.path(), Self::command().envs(environment)).await;
     }
 
     /// Kills it without notice, unless it has ended. [`Self::restart`] starts it again.
