@@ -3,9 +3,10 @@
 //! Always true: each event is checked once, in the order in which the client dispatched it. A reported gap moves the
 //! client to the position that it names, and the next event must be the one after that position.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::AddAssign;
+use std::sync::{Arc, Mutex};
 
 use super::recorded_producer;
 use crate::support::event_source::Event;
@@ -20,7 +21,26 @@ pub struct History {
     missing: BTreeSet<u64>,
     /// The upstream returned without proof of continuity, so the next event may have any number.
     is_excused: bool,
+    /// Of a stream whose ids a gateway mints. `None`: the producer's ids are kept.
+    minted: Option<Arc<MintedIds>>,
     pub figures: Figures,
+}
+
+/// The number of the event that each minted id of a stream names, as far as any client has seen it.
+#[derive(Debug, Default)]
+pub struct MintedIds(Mutex<HashMap<String, u64>>);
+
+impl MintedIds {
+    /// Whether this id names this event and no other.
+    fn names(&self, id: &str, number: u64) -> bool {
+        !id.is_empty() && *self.0.lock().unwrap().entry(id.to_owned()).or_insert(number) == number
+    }
+
+    /// Returns the number of ids.
+    #[allow(dead_code, reason = "the tests of several gateways use it")]
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
 }
 
 /// The errors in a history, counted.
@@ -53,8 +73,15 @@ impl History {
             position: String::new(),
             missing: BTreeSet::new(),
             is_excused: false,
+            minted: None,
             figures: Figures::default(),
         }
+    }
+
+    /// Checks a stream whose ids a gateway mints: each names one event for ever.
+    #[allow(dead_code, reason = "the tests of several gateways use it")]
+    pub fn of_minted(seed: u64, ids: Arc<MintedIds>) -> Self {
+        Self { minted: Some(ids), ..Self::new(seed) }
     }
 
     /// Returns the last event id that an event source would send; empty before the first.
@@ -74,15 +101,14 @@ impl History {
             return self.told(event);
         }
         self.figures.events += 1;
-        let Some(number) = event
-            .last_event_id
-            .parse::<u64>()
-            .ok()
-            .filter(|number| recorded_producer::event(self.seed, *number) == *event)
-        else {
+        let Some(number) = self.number(event) else {
             self.figures.damaged += 1;
             return note(&mut self.figures.wrong, format!("not said by the producer: {event:?}"));
         };
+        if self.minted.as_ref().is_some_and(|ids| !ids.names(&event.last_event_id, number)) {
+            self.figures.damaged += 1;
+            note(&mut self.figures.wrong, format!("its id names another event, or there is none: {event:?}"));
+        }
         let is_excused = std::mem::take(&mut self.is_excused);
         let expected = self.next.unwrap_or(number);
         self.next = Some(number + 1);
@@ -101,6 +127,18 @@ impl History {
             self.figures.repeated += u64::from(!late);
             note(&mut self.figures.wrong, format!("{number} again, before {expected}"));
         }
+    }
+
+    /// Returns the number of an event that the producer has sent.
+    fn number(&self, event: &Event) -> Option<u64> {
+        let number = match self.minted {
+            Some(_) => event.data.split(' ').next().unwrap_or_default(),
+            None => &event.last_event_id,
+        };
+        let sent = recorded_producer::event(self.seed, number.parse().ok()?);
+        let is_same = sent.kind == event.kind && sent.data == event.data;
+        (is_same && (self.minted.is_some() || sent.last_event_id == event.last_event_id))
+            .then_some(number.parse().ok()?)
     }
 
     /// Applies a verdict, which may move the client's position.
@@ -191,6 +229,22 @@ mod tests {
         assert_eq!(judge(numbers(&[5, 6, 6, 7])), [0, 1, 0, 0]);
         assert_eq!(judge(numbers(&[5, 7, 6, 8])), [0, 0, 1, 0]);
         assert_eq!(judge([Event { data: "5 of 8".into(), ..recorded_producer::event(7, 5) }]), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn the_checker_detects_a_minted_id_that_names_two_events() {
+        let ids = Arc::<MintedIds>::default();
+        let minted = |id: &str, number| Event { last_event_id: id.into(), ..recorded_producer::event(7, number) };
+        let damaged = |events: [Event; 2]| {
+            let mut history = History::of_minted(7, ids.clone());
+            events.iter().for_each(|event| history.take(event));
+            history.figures.damaged
+        };
+
+        assert_eq!(damaged([minted("a", 5), minted("b", 6)]), 0);
+        assert_eq!(damaged([minted("b", 6), minted("c", 7)]), 0, "another client");
+        assert_eq!(damaged([minted("c", 7), minted("a", 8)]), 1, "another client again");
+        assert_eq!(damaged([minted("d", 8), minted("", 9)]), 1);
     }
 
     #[test]

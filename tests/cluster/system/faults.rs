@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use super::overlap::Overlap;
 use super::recorded_producer::RecordedProducer;
-use super::site::{LEASE, Site};
+use super::site::LEASE;
+use super::trial::Trial;
 use crate::support::network::Network;
 use crate::support::wait::DEADLINE;
 
@@ -63,9 +63,7 @@ pub const SHORT_RUN: [Fault; 20] = [
 
 /// Makes failures and counts them.
 pub struct Faults<'s> {
-    pub site: &'s mut Site,
-    pub producer: &'s RecordedProducer,
-    pub overlap: &'s Overlap,
+    pub trial: &'s mut Trial,
     pub rng: Rng,
     pub made: BTreeMap<Fault, u64>,
 }
@@ -78,18 +76,18 @@ impl Faults<'_> {
         let lasting = LEASE + Duration::from_millis(self.rng.u64(500..2_500));
         match fault {
             Fault::Kill => {
-                self.site.gateways[which].gateway.kill().await;
+                self.trial.site.gateways[which].gateway.kill().await;
                 sleep(lasting).await;
-                self.site.gateways[which].gateway.restart().await;
+                self.trial.site.gateways[which].gateway.restart().await;
             }
             Fault::Stop => {
-                self.overlap.excuse(lasting + Duration::from_millis(500));
-                self.site.gateways[which].gateway.signal("STOP");
+                self.trial.overlap.excuse(lasting + Duration::from_millis(500));
+                self.trial.site.gateways[which].gateway.signal("STOP");
                 sleep(lasting).await;
-                self.site.gateways[which].gateway.signal("CONT");
+                self.trial.site.gateways[which].gateway.signal("CONT");
             }
             Fault::Drain => {
-                let gateway = &mut self.site.gateways[which].gateway;
+                let gateway = &mut self.trial.site.gateways[which].gateway;
                 gateway.signal("TERM");
                 gateway.wait_exit(DEADLINE).await;
                 gateway.restart().await;
@@ -97,7 +95,7 @@ impl Faults<'_> {
             Fault::Cut => self.hold(which, Network::stall, lasting).await,
             Fault::CutOutwards => self.hold(which, Network::stall_to_target, lasting).await,
             Fault::CutInwards => self.hold(which, Network::stall_from_target, lasting).await,
-            Fault::Producer => self.producer.kill(),
+            Fault::Producer => self.trial.producer.kill(),
             Fault::EngineServer => self.without_servers(which, 1, lasting).await,
             Fault::Quorum => self.without_servers(which, 2, lasting).await,
             Fault::Engine => self.without_servers(which, 3, lasting).await,
@@ -105,13 +103,13 @@ impl Faults<'_> {
     }
 
     async fn hold(&self, which: usize, hold: fn(&Network), lasting: Duration) {
-        self.site.gateways[which].lines(hold);
+        self.trial.site.gateways[which].lines(hold);
         sleep(lasting).await;
-        self.site.gateways[which].lines(Network::resume);
+        self.trial.site.gateways[which].lines(Network::resume);
     }
 
     async fn without_servers(&self, first: usize, count: usize, lasting: Duration) {
-        let servers = (first..first + count).map(|which| &self.site.engine.servers[which % 3]);
+        let servers = (first..first + count).map(|which| &self.trial.site.engine.servers[which % 3]);
         servers.clone().for_each(|server| server.kill());
         sleep(lasting).await;
         servers.clone().for_each(|server| server.restart());
@@ -140,6 +138,6 @@ pub async fn pause(rng: &mut Rng, last: Fault) {
 }
 
 /// Whether the run is long enough.
-pub fn is_over(began: Instant, seconds: Option<u64>, made: usize) -> bool {
-    seconds.map_or(made >= SHORT_RUN.len(), |seconds| began.elapsed() >= Duration::from_secs(seconds))
+pub fn is_over(elapsed: Duration, seconds: Option<u64>, made: usize) -> bool {
+    seconds.map_or(made >= SHORT_RUN.len(), |seconds| elapsed >= Duration::from_secs(seconds))
 }

@@ -16,6 +16,7 @@ mod reader;
 #[path = "../../endurance/recorded_producer.rs"]
 mod recorded_producer;
 mod site;
+mod trial;
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! The gateways with their engine and the balancer before them.
+//! The gateways with their engine and the balancer before them. The wall clocks of two gateways are a minute wrong.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
+use crate::support::wall_clock::WallClock;
 
 /// Three gateways behind HAProxy in round robin, with a line of their own to each server of the engine.
 pub struct Site {
@@ -21,6 +22,7 @@ pub struct Site {
     pub gateways: Vec<Node>,
     balancer: Process,
     address: SocketAddr,
+    _clock: WallClock,
     _folder: TempDir,
 }
 
@@ -33,16 +35,27 @@ pub struct Node {
 /// The lease of the gateways.
 pub const LEASE: Duration = Duration::from_secs(1);
 
+/// The seconds by which the wall clock of each gateway is ahead.
+const AHEAD: [i64; 3] = [60, 0, -60];
+
+/// The replay of both routes.
+const REPLAY: &str = "events = 100000\nbytes = \"64MiB\"\nage = \"1h\"\nverdict = \"event\"\nstore = \"cluster\"";
+
 impl Site {
     /// Starts everything in front of the origin.
     pub async fn start(origin: &str) -> Self {
-        let engine = NatsCluster::start().await;
+        Self::start_with(NatsCluster::start().await, origin).await
+    }
+
+    /// Starts the gateways and the balancer between an engine and the origin.
+    pub async fn start_with(engine: NatsCluster, origin: &str) -> Self {
+        let clock = WallClock::build();
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("cluster.key");
         std::fs::write(&key, [7; 32].map(|byte: u8| format!("{byte:02x}")).concat()).unwrap();
         let mut gateways = Vec::new();
         let mut addresses = Vec::new();
-        for _ in 0..3 {
+        for ahead in AHEAD {
             let mut lines = Vec::new();
             for server in &engine.servers {
                 lines.push(Network::to(server.address().parse().unwrap()).await);
@@ -55,20 +68,24 @@ impl Site {
                 .limits(
                     "stall_timeout = \"1s\"\nconnections_per_ip = 2000\nsubscriptions_per_ip = 50000\nstreams_per_ip = 20000\nstreams = 20000",
                 )
-                .replay("events = 100000\nbytes = \"64MiB\"\nage = \"1h\"\nverdict = \"event\"\nstore = \"cluster\"")
+                .replay(REPLAY)
                 .after(&format!(
-                    "[cluster]\nurls = [{}]\nkey = {{ file = \"{}\" }}\nlease = \"{}s\"\nreplicas = 3",
+                    "[[routes]]\nname = \"minted\"\npath = \"/minted/{{name}}\"\nupstream = \"origin\"\nauth = \"public\"\n\
+                     [routes.replay]\n{REPLAY}\nids = \"replace\"\n[cluster]\nurls = [{}]\nkey = {{ file = \"{}\" }}\nlease = \"{}s\"\nreplicas = 3",
                     urls.join(", "),
                     key.display(),
                     LEASE.as_secs()
                 ));
-            gateways.push(Node { gateway: Rillgate::start(&setup.toml_at(address)).await, lines });
+            let environment = clock.environment(ahead);
+            let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let gateway = Rillgate::start_with(&setup.toml_at(address), &environment).await;
+            gateways.push(Node { gateway, lines });
             addresses.push(address);
         }
         let address = reserved_addr::reserve();
         let balancer = balancer(folder.path().join("haproxy.cfg"), address, &addresses);
         eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;
-        Self { engine, gateways, balancer, address, _folder: folder }
+        Self { engine, gateways, balancer, address, _clock: clock, _folder: folder }
     }
 
     /// The address of the balancer.
