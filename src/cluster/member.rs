@@ -35,6 +35,8 @@ pub(super) struct Member {
     /// Never held across an await.
     role: Mutex<ShareRole>,
     has_joined: AtomicBool,
+    /// True while the newest record cannot be read.
+    is_unreadable: AtomicBool,
     /// True while a record is on its way to the engine.
     is_in_flight: AtomicBool,
     /// The highest term that this gateway tried to claim and has not released. 0: none.
@@ -97,6 +99,7 @@ impl Member {
             place: Mutex::default(),
             role: Mutex::new(ShareRole::Join),
             has_joined: AtomicBool::new(false),
+            is_unreadable: AtomicBool::new(false),
             is_in_flight: AtomicBool::new(false),
             claimed_term: AtomicU64::new(0),
             poke: Notify::new(),
@@ -161,6 +164,16 @@ impl Member {
     /// Notes that the stream's log has what is shared.
     pub(super) fn joined(&self) {
         self.has_joined.store(true, Ordering::Release);
+    }
+
+    /// Notes that the newest record cannot be read, or can again. Returns what was noted before.
+    pub(super) fn set_unreadable(&self, is_unreadable: bool) -> bool {
+        self.is_unreadable.swap(is_unreadable, Ordering::AcqRel)
+    }
+
+    /// Returns true while the newest record cannot be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.is_unreadable.load(Ordering::Acquire)
     }
 
     /// Notes that a record is on its way, or no longer.

@@ -36,8 +36,6 @@ pub(super) struct MemberTask {
     joined_at: Option<u64>,
     /// The time of the last look.
     looked_at: Option<Instant>,
-    /// True if the newest record cannot be read, which has been logged.
-    is_unreadable: bool,
 }
 
 /// Releases what a task owns, or may own, when it ends in any way.
@@ -62,7 +60,7 @@ impl MemberTask {
         let context = member.context();
         let (changes, draining) = (context.nodes.changes(), context.tasks.draining());
         let reader = LogReader::new(feed, member.clone());
-        Self { member, reader, changes, draining, joined_at: None, looked_at: None, is_unreadable: false }
+        Self { member, reader, changes, draining, joined_at: None, looked_at: None }
     }
 
     /// Feeds the stream until it is complete, refused, or has to be opened anew.
@@ -89,13 +87,15 @@ impl MemberTask {
             let requests = self.member.begin_look();
             self.looked_at = Some(Instant::now());
             match self.look().await {
-                Ok(Look::Current) => self.is_unreadable = false,
+                Ok(Look::Current) => {
+                    self.member.set_unreadable(false);
+                }
                 Ok(Look::Again) => {
                     sleep(PAUSE).await;
                     continue;
                 }
                 Ok(Look::Unreadable(error)) => {
-                    if !std::mem::replace(&mut self.is_unreadable, true) {
+                    if !self.member.set_unreadable(true) {
                         warn!(stream = %self.stream().key().excerpt(), %error, "shared log unreadable");
                     }
                     self.set_away(&error.to_string());

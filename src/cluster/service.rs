@@ -46,6 +46,8 @@ pub struct NodeSettings {
 pub struct Cluster {
     context: Arc<ClusterContext>,
     host: String,
+    /// The reason why the last beat was not acknowledged. Never held across an await.
+    beat_failure: Mutex<Option<String>>,
     /// Never held across an await.
     members: Mutex<Members>,
 }
@@ -88,7 +90,8 @@ impl Cluster {
     /// Starts with a context, which tests make themselves.
     pub(super) fn start_with(context: ClusterContext, host: String) -> Arc<Self> {
         info!(node = context.nodes.me(), host, "cluster joined");
-        let cluster = Arc::new(Self { context: Arc::new(context), host, members: Mutex::default() });
+        let (beat_failure, members) = (Mutex::default(), Mutex::default());
+        let cluster = Arc::new(Self { context: Arc::new(context), host, beat_failure, members });
         let tasks = &cluster.context.tasks;
         for (name, task) in [
             ("cluster beat", Self::beat as fn(Arc<Self>) -> BoxFuture<'static, ()>),
@@ -130,6 +133,20 @@ impl Cluster {
     /// Returns true while this gateway may own streams: the engine acknowledges its beats.
     pub fn has_lease(&self) -> bool {
         self.context.nodes.is_valid()
+    }
+
+    /// Returns the reason why this gateway may own no stream, for the operator. `None`: the engine acknowledges its beats.
+    pub fn lease_problem(&self) -> Option<String> {
+        if self.has_lease() {
+            return None;
+        }
+        let failure = self.beat_failure.lock().clone();
+        Some(failure.unwrap_or_else(|| "no beat was acknowledged yet".to_owned()))
+    }
+
+    /// Returns the number of shared streams whose newest record this gateway cannot read.
+    pub fn unreadable(&self) -> usize {
+        self.members().iter().filter(|member| member.is_unreadable()).count()
     }
 
     /// Returns the route and the role of each shared stream of this gateway, in any order.
@@ -184,9 +201,14 @@ impl Cluster {
                 let payload = beat.encode(&context.keys, self.node());
                 match timeout(lease / 2, context.engine.beat(self.node(), payload.into())).await {
                     Ok(Ok(())) => context.nodes.acknowledged(sent),
-                    Ok(Err(error)) => context.count_error(&error),
-                    // The lease shows it.
-                    Err(_) => {}
+                    Ok(Err(error)) => {
+                        context.count_error(&error);
+                        *self.beat_failure.lock() = Some(error.to_string());
+                    }
+                    Err(_) => {
+                        let waited = (lease / 2).as_secs_f32();
+                        *self.beat_failure.lock() = Some(format!("no answer to a beat within {waited:.1} s"));
+                    }
                 }
                 if context.nodes.has_suspects() {
                     match timeout(lease / 2, context.engine.beats()).await {
@@ -207,8 +229,16 @@ impl Cluster {
     fn end_lease(self: Arc<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let nodes = &self.context.nodes;
+            let mut had_lease = false;
             loop {
                 nodes.update_validity();
+                let has_lease = nodes.is_valid();
+                // The loss of a connection is logged where it is noticed.
+                if had_lease && !has_lease && self.context.engine.state().borrow().is_connected {
+                    let error = self.lease_problem();
+                    warn!(error, "the cluster's engine is connected and acknowledges nothing");
+                }
+                had_lease = has_lease;
                 match nodes.valid_until().filter(|end| *end > Instant::now()) {
                     Some(end) => sleep_until(end).await,
                     None => sleep(nodes.lease() / 8).await,

@@ -13,7 +13,7 @@ use crate::admin::Readiness;
 use crate::auth::{Tickets, TrustStore};
 use crate::cluster::{
     ClaimResult, Cluster, ClusterErrorKind, ClusterKeys, ClusterObserver, ClusterRevocations, ClusterSettings,
-    ClusterTickets, Engine, EngineState, NodeSettings, NodeView, ResetCause, ResyncCause,
+    ClusterTickets, Engine, NodeSettings, NodeView, ResetCause, ResyncCause,
 };
 use crate::route::{LogStorage, Routes};
 use crate::runtime::tasks::Tasks;
@@ -82,10 +82,17 @@ impl ClusterLink {
         }
     }
 
-    /// Returns the problem of the engine, for the operator. `None`: it is connected.
+    /// Returns the problem of the engine, for the operator. `None`: it is connected and acknowledges this gateway's beats.
     fn problem(&self) -> Option<String> {
         let state = self.engine.state().borrow().clone();
-        problem_of(&state)
+        match (&state.error, state.is_connected) {
+            (None, false) => Some("the engine is not connected yet".to_owned()),
+            (Some(error), false) => Some(format!("the engine is away: {error}")),
+            (_, true) => {
+                let problem = self.cluster.lease_problem()?;
+                Some(format!("the engine acknowledges nothing, so this gateway owns no stream: {problem}"))
+            }
+        }
     }
 
     /// Sets the condition and the note of the gateway's readiness. Call it about once a second.
@@ -97,6 +104,10 @@ impl ClusterLink {
         };
         readiness.set(Readiness::CLUSTER, loaded);
         readiness.note(Readiness::CLUSTER, self.problem());
+        let unreadable = self.cluster.unreadable();
+        let note =
+            || format!("{unreadable} shared streams stand still: their newest record cannot be read, see the log");
+        readiness.note("cluster streams", (unreadable > 0).then(note));
         let pending = revocations.map_or(0, ClusterRevocations::pending);
         let note = || format!("{pending} changes of revocations are not known to the other gateways yet");
         readiness.note("cluster revocations", (pending > 0).then(note));
@@ -104,7 +115,7 @@ impl ClusterLink {
 
     /// Sets the gauges for these routes, and others that have shared streams. Call it about once a second.
     pub(super) fn measure(&self, routes: &Routes) {
-        self.metrics.connected(self.engine.state().borrow().is_connected);
+        self.metrics.connected(self.problem().is_none());
         let shared = routes.iter().filter(|route| route.settings.stream.storage == LogStorage::Cluster);
         let mut by_route: BTreeMap<Arc<str>, [usize; ClusterRole::ALL.len()]> =
             shared.map(|route| (route.settings.name.as_str().into(), Default::default())).collect();
@@ -130,7 +141,7 @@ impl ClusterLink {
                 "connections": state.connections,
                 "server": (self.server)(),
                 "urls": urls,
-                "problem": problem_of(&state),
+                "problem": self.problem(),
             },
         })
     }
@@ -184,14 +195,6 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String = name.trim().chars().filter(|character| !character.is_control()).take(64).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
-}
-
-fn problem_of(state: &EngineState) -> Option<String> {
-    match (&state.error, state.is_connected) {
-        (_, true) => None,
-        (None, false) => Some("the engine is not connected yet".to_owned()),
-        (Some(error), false) => Some(format!("the engine is away: {error}")),
-    }
 }
 
 /// Counts the facts of the cluster in the gateway's metrics.

@@ -87,7 +87,7 @@ catalogue! {
     STORE_GIVEN_UP = Counter "rillgate_store_given_up_total":
         "Closed streams, and segments of open streams, that the store deleted because it was full.";
     CLUSTER_CONNECTED = Gauge "rillgate_cluster_connected":
-        "1 while the gateway is connected to the cluster's engine, 0 otherwise.";
+        "1 while the cluster's engine is connected and acknowledges this gateway's beats, 0 otherwise.";
     CLUSTER_STREAMS = Gauge "rillgate_cluster_streams":
         "Number of open streams that gateways share, by the role of this gateway.";
     CLUSTER_CLAIMS = Counter "rillgate_cluster_claims_total":

@@ -43,7 +43,7 @@ async fn gateways_share_one_upstream_connection_and_tell_who_has_it() {
 async fn a_gateway_is_ready_once_it_has_reached_the_engine_and_stays_so_while_it_is_away() {
     let (engine, origin) = (NatsServer::start().await, Origin::start().await);
     let gateway = start(&configuration(&[engine.url()], &origin, "", "")).await;
-    assert_eq!(answer(&gateway, "/readyz?cluster").await.0, 200);
+    eventually(DEADLINE, || async { answer(&gateway, "/readyz?cluster").await.0 == 200 }).await;
 
     engine.kill();
     eventually(DEADLINE, || async { answer(&gateway, "/readyz?cluster").await.0 == 503 }).await;

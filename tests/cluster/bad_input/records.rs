@@ -90,6 +90,8 @@ async fn stands_still(foreign: impl Fn(&str, &[u8]) -> Vec<u8>, line: &str, kind
         let counted = format!("rillgate_cluster_errors_total{{kind=\"{kind}\"}}");
         let is_counted = || async { answer(gateway, "/metrics").await.1.contains(&counted) };
         eventually(DEADLINE, is_counted).await;
+        let note = "1 shared streams stand still: their newest record cannot be read";
+        eventually(DEADLINE, || async { answer(gateway, "/readyz").await.1.contains(note) }).await;
         assert_eq!(answer(gateway, "/readyz").await.0, 200);
         assert_ne!(only_stream(gateway).await["role"], "own", "nobody owns what it cannot read");
     }

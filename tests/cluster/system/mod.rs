@@ -5,6 +5,7 @@
 //!     RILLGATE_SEED=7 cargo test --test cluster system                      with the random choices of seed 7
 
 mod checker;
+mod disk_full;
 mod faults;
 #[path = "../../endurance/history.rs"]
 mod history;

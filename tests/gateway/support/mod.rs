@@ -28,6 +28,7 @@ pub mod reserved_addr;
 pub mod script;
 pub mod server;
 pub mod setup;
+pub mod small_disk;
 pub mod subscription;
 pub mod transport;
 pub mod wait;

@@ -11,7 +11,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use super::client::Client;
 use super::process::Process;
+use super::raw::Raw;
+use super::small_disk::SmallDisk;
 use super::wait::{DEADLINE, eventually};
 
 /// A server, which can be killed and started again with what it had stored.
@@ -19,6 +22,9 @@ pub struct NatsServer {
     folder: PathBuf,
     address: String,
     process: Mutex<Option<Process>>,
+    program: Mutex<PathBuf>,
+    /// Of a server whose store is on a disk of its own.
+    disk: Option<SmallDisk>,
     /// Of a server that stands alone.
     _owned: Option<TempDir>,
 }
@@ -57,12 +63,17 @@ impl NatsServer {
         }
         config.push_str(&extra.replace("STORE", &format!("{:?}", folder.join("store"))));
         std::fs::write(folder.join("nats.conf"), config).unwrap();
-        Self { folder, address: address.to_owned(), process: Mutex::new(None), _owned: None }
+        let program = Mutex::new(binary());
+        Self { folder, address: address.to_owned(), process: Mutex::new(None), program, disk: None, _owned: None }
     }
 
     /// Starts the server again. It does not wait until it listens.
     pub fn restart(&self) {
-        let mut command = bound_to_this_process(&binary());
+        let program = self.program.lock().clone();
+        let mut command = match &self.disk {
+            Some(disk) => disk.command(&program),
+            None => bound_to_this_process(&program),
+        };
         command.arg("-c").arg(self.folder.join("nats.conf"));
         *self.process.lock() = Some(Process::start(&mut command));
     }
@@ -75,6 +86,36 @@ impl NatsServer {
     /// Kills the server.
     pub fn kill(&self) {
         *self.process.lock() = None;
+    }
+
+    /// Tells the server to end, and waits until it has.
+    pub async fn shut_down(&self) {
+        self.signal("TERM");
+        let has_ended = || self.process.lock().as_ref().is_none_or(|process| process.exit_status().is_some());
+        eventually(DEADLINE, || async { has_ended() }).await;
+        self.kill();
+    }
+
+    /// Uses another program from the next start on.
+    pub fn use_program(&self, program: PathBuf) {
+        *self.program.lock() = program;
+    }
+
+    /// Whether the server says that it has everything. Its configuration must have [`MONITOR`].
+    pub async fn is_healthy(&self) -> bool {
+        let log = self.log();
+        let Some(line) = log.iter().find(|line| line.contains("Starting http monitor on")) else { return false };
+        let monitor = line.rsplit(' ').next().unwrap().parse().unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n";
+        Raw::exchange(&Client::http1(monitor), request).await.starts_with("HTTP/1.1 200")
+    }
+
+    /// The disk of its store.
+    ///
+    /// # Panics
+    /// Panics if it has none of its own.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("a disk of its own")
     }
 
     /// Sends a signal by its name without `SIG`.
@@ -126,6 +167,32 @@ impl NatsCluster {
 
     /// Starts three servers with more lines of configuration each.
     pub async fn start_with(extra: &str) -> Self {
+        let cluster = Self::prepared(extra);
+        cluster.begin().await;
+        cluster
+    }
+
+    /// Starts three servers of another program.
+    pub async fn start_of(program: &Path, extra: &str) -> Self {
+        let cluster = Self::prepared(extra);
+        cluster.servers.iter().for_each(|server| server.use_program(program.to_owned()));
+        cluster.begin().await;
+        cluster
+    }
+
+    /// Starts three servers, each with a disk of this many MiB.
+    pub async fn start_on_small_disks(mebibytes: u32) -> Self {
+        let mut cluster = Self::prepared("");
+        for server in &mut cluster.servers {
+            let store = server.folder.join("store");
+            std::fs::create_dir(&store).unwrap();
+            server.disk = Some(SmallDisk::mount(&store, mebibytes).await);
+        }
+        cluster.begin().await;
+        cluster
+    }
+
+    fn prepared(extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hosts = ["127.0.0.11", "127.0.0.12", "127.0.0.13"];
         let (port, route_port) = (free_port(&hosts), free_port(&hosts));
@@ -140,15 +207,17 @@ impl NatsCluster {
                 NatsServer::prepared(folder.path(), &format!("n{}", i + 1), &format!("{host}:{port}"), &cluster)
             })
             .collect();
-        let cluster = Self { servers, _folder: folder };
-        for server in &cluster.servers {
+        Self { servers, _folder: folder }
+    }
+
+    async fn begin(&self) {
+        for server in &self.servers {
             server.restart();
         }
-        for server in &cluster.servers {
+        for server in &self.servers {
             server.is_listening().await;
         }
-        cluster.has_leader().await;
-        cluster
+        self.has_leader().await;
     }
 
     /// Waits until a server has become the leader of JetStream.
@@ -203,9 +272,18 @@ pub fn binary() -> PathBuf {
     if output.is_ok_and(|output| is_new_enough(&String::from_utf8_lossy(&output.stdout))) {
         return "nats-server".into();
     }
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/nats-2.15.1/bin/nats-server");
-    assert!(installed.exists(), "no nats-server: tests/run installs {}", installed.display());
-    installed
+    installed("2.15.1")
+}
+
+/// The program of this version that tests/run installs.
+///
+/// # Panics
+/// Panics if it is not there.
+pub fn installed(version: &str) -> PathBuf {
+    let folder = format!("target/tools/nats-{version}");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("bin/nats-server");
+    assert!(program.exists(), "no nats-server: tests/run installs {}", program.display());
+    program
 }
 
 /// Reads `nats-server: v2.15.1`.
@@ -214,6 +292,9 @@ fn is_new_enough(version: &str) -> bool {
     let found: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     found >= (2, 11)
 }
+
+/// The line of a server's configuration that makes it tell its health.
+pub const MONITOR: &str = "http: \"127.0.0.1:-1\"";
 
 /// How long an engine of three needs after one of them was killed: an election takes some seconds.
 pub const ELECTION: Duration = Duration::from_secs(40);
