@@ -18,6 +18,7 @@ mod reader;
 mod recorded_producer;
 mod site;
 mod trial;
+mod upgrades;
 
 use std::io::Write as _;
 
