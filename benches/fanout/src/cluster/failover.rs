@@ -29,7 +29,9 @@ pub fn measure(gateways: &mut Gateways, lease: Duration, kills: usize) -> Outcom
     }
     times.sort_by(f64::total_cmp);
     let at = |part: f64| rounded(times[((times.len() - 1) as f64 * part).round() as usize]);
-    Ok(json!({ "lease_seconds": lease.as_secs(), "kills": kills, "p50_seconds": at(0.5), "p99_seconds": at(0.99) }))
+    let all: Vec<_> = times.iter().copied().map(rounded).collect();
+    Ok(json!({ "lease_seconds": lease.as_secs(), "kills": kills, "p50_seconds": at(0.5), "p99_seconds": at(0.99),
+        "seconds": all }))
 }
 
 fn wait_for_owner(gateways: &Gateways) -> Outcome<usize> {
