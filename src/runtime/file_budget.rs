@@ -46,6 +46,12 @@ impl FileBudget {
         self.acquire(self.reserve() / 2)
     }
 
+    /// Returns how many more descriptors client connections can take.
+    pub fn free_for_connections(&self) -> usize {
+        let most = self.0.allowed.saturating_sub(self.reserve());
+        most.saturating_sub(self.0.used.load(Ordering::Relaxed))
+    }
+
     fn reserve(&self) -> usize {
         self.0.limits.load().reserved_files.min(self.0.allowed / MAX_RESERVE_DIVISOR)
     }
@@ -93,6 +99,7 @@ mod tests {
         let budget = budget(1000, 100);
         let connections: Vec<_> = std::iter::from_fn(|| budget.acquire_connection()).collect();
         assert_eq!(connections.len(), 900);
+        assert_eq!(budget.free_for_connections(), 0);
 
         let streams: Vec<_> = std::iter::from_fn(|| budget.acquire_stream()).collect();
 

@@ -72,7 +72,8 @@ keys! {
     pub(super) struct LimitsTable<'a> {
         /// Open client connections, on all listeners together.
         connections: usize = "100000" in integer(1, 10_000_000),
-        /// Open client connections from one address (IPv6: one ip6_prefix). Trusted proxies have no such limit.
+        /// Open client connections from one address (IPv6: one ip6_prefix), and at most three for each one that is
+        /// still free. Trusted proxies have no such limit.
         connections_per_ip: usize = "1000" in integer(1, 10_000_000),
         /// Open subscriptions of one address, over any number of connections. Behind a trusted proxy: of one forwarded
         /// address.

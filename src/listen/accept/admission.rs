@@ -1,7 +1,8 @@
 //! Counts open connections, in total and for each client address.
 //!
 //! An IPv6 client is counted by its prefix (`limits.ip6_prefix`). The count goes down when the
-//! [`Admitted`] value is dropped.
+//! [`Admitted`] value is dropped. No address takes all of the room, however small the process's limit on open files makes
+//! it: the fuller the room, the smaller is the part of one address.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,6 +18,10 @@ use crate::runtime::shares::OnRefusal;
 /// Connections over its limit that one address may hold in order to receive an error response. Further ones are closed
 /// at once. Without this bound one address could use up `connections` with connections that only wait to be refused.
 const MAX_EXCESS_PER_IP: usize = 16;
+
+/// The most connections of one address, for each one that is still free. So one address alone fills at most three quarters
+/// of the room, and several that take what they can leave a part for newcomers too.
+const MAX_PER_FREE: usize = 3;
 
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,7 +46,7 @@ struct Counts {
 pub struct Admitted {
     inner: Arc<Inner>,
     ip: IpAddr,
-    /// Whether the address is over its connection limit.
+    /// Whether the address is over its limit.
     pub is_over_ip_limit: bool,
     /// Held for its drop.
     _file: FilePermit,
@@ -52,7 +57,7 @@ pub struct Admitted {
 pub enum ConnectionLimit {
     /// `limits.connections`, or only reserved file descriptors are left.
     All,
-    /// `limits.connections_per_ip`.
+    /// `limits.connections_per_ip`, or the part of one address in a room that is nearly full.
     PerIp,
 }
 
@@ -81,8 +86,9 @@ impl Admission {
 
     /// Admits a connection if there is room.
     ///
-    /// An address over its limit is admitted up to 16 times more and marked as such, so that it can be answered.
-    /// Without `is_ip_limited` the address has no limit.
+    /// The limit of an address is `connections_per_ip`, and at most three connections for each that is still free. An
+    /// address over its limit is admitted up to 16 times more while there is room, and marked as such, so that it can be
+    /// answered. Without `is_ip_limited` the address has no limit.
     ///
     /// # Errors
     /// Returns the exceeded limit.
@@ -93,11 +99,14 @@ impl Admission {
         };
         let mut counts = self.0.counts.lock();
         let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
-        let is_over_ip_limit = is_ip_limited && from_ip >= max_per_ip;
+        let free = max.saturating_sub(counts.all).min(self.0.files.free_for_connections());
+        let max_per_ip = max_per_ip.min(free.saturating_mul(MAX_PER_FREE));
+        // In a full room, an address without connections is refused for the room's sake and not for its own.
+        let is_over_ip_limit = is_ip_limited && from_ip > 0 && from_ip >= max_per_ip;
         if is_over_ip_limit {
             (self.0.on_refusal)();
         }
-        if is_over_ip_limit && from_ip - max_per_ip >= MAX_EXCESS_PER_IP {
+        if is_over_ip_limit && from_ip - max_per_ip >= MAX_EXCESS_PER_IP.min(free) {
             return Err(ConnectionLimit::PerIp);
         }
         if counts.all >= max {
@@ -206,5 +215,44 @@ mod tests {
         assert_eq!(all.len(), 1 + MAX_EXCESS_PER_IP);
         assert!(admission.admit(ip("192.0.2.2"), true).is_ok_and(|other| !other.is_over_ip_limit));
         assert!(admission.admit(ip("192.0.2.1"), false).is_ok_and(|proxy| !proxy.is_over_ip_limit));
+    }
+
+    #[test]
+    fn one_address_leaves_a_quarter_of_the_room_to_others_however_few_files_there_are() {
+        let limits = Arc::new(ArcSwap::from_pointee(Limits { reserved_files: 128, ..default_limits() }));
+        let files = FileBudget::new(limits.clone(), 512, Arc::new(|| ()));
+        let admission = Admission::new(limits, files.clone(), Arc::new(|| ()));
+        let from = |text: &str| {
+            let address = ip(text);
+            (0..1000).map_while(|_| admission.admit(address, true).ok()).collect::<Vec<_>>()
+        };
+        let readers: Vec<_> =
+            (0..200).map(|number| admission.admit([127, 0, 1, number % 40].into(), true).expect("room")).collect();
+
+        let silent = from("127.1.0.1");
+        let others: Vec<_> = (0..40).map(|number| admission.admit([127, 0, 2, number].into(), true)).collect();
+
+        assert!(readers.iter().all(|reader| !reader.is_over_ip_limit));
+        assert!(
+            (138..=142).contains(&silent.len()),
+            "three quarters of 184, and a few for the answer: {}",
+            silent.len()
+        );
+        assert!(silent[138..].iter().all(|refused| refused.is_over_ip_limit));
+        assert!(others.iter().all(|other| other.as_ref().is_ok_and(|other| !other.is_over_ip_limit)));
+        drop((readers, others, silent));
+        assert_eq!(files.free_for_connections(), 384, "nothing is left behind");
+    }
+
+    #[test]
+    fn many_that_take_what_they_can_leave_room_for_newcomers() {
+        let admission = admission(1000, 1000);
+        let mut held = Vec::new();
+        for number in (0..10).cycle().take(10_000) {
+            held.extend(admission.admit([192, 0, 2, number].into(), true).ok());
+        }
+
+        assert!((960..=990).contains(&held.len()), "{}", held.len());
+        assert!(admission.admit(ip("198.51.100.1"), true).is_ok_and(|newcomer| !newcomer.is_over_ip_limit));
     }
 }
