@@ -42,6 +42,8 @@ pub mod setup;
 pub mod shared_config;
 #[path = "../../gateway/support/server.rs"]
 pub mod single;
+#[path = "../../gateway/support/small_disk.rs"]
+pub mod small_disk;
 #[path = "../../gateway/support/subscription.rs"]
 pub mod subscription;
 #[path = "../../gateway/support/transport.rs"]
