@@ -57,6 +57,14 @@ impl ClusterContext {
         });
     }
 
+    /// Returns true for the mutant that applies records whatever they continue.
+    pub(super) fn ignores_marks(&self) -> bool {
+        #[cfg(test)]
+        return self.mutant == super::fake::Mutant::NoMarks;
+        #[cfg(not(test))]
+        false
+    }
+
     /// Returns a random part of a duration.
     pub(super) fn jitter(&self, most: Duration) -> Duration {
         arithmetic::scale(most, f64::from((self.random.bits() >> 32) as u32) / f64::from(u32::MAX))

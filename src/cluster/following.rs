@@ -15,6 +15,7 @@ use super::member::{ANSWER_WAIT, Member};
 use super::message::StreamMessage;
 use super::nodes::NodesChange;
 use super::observer::{ResetCause, ResyncCause};
+use super::phases::OwnersWords;
 use crate::runtime::arithmetic;
 use crate::runtime::tasks::Draining;
 use crate::stream::{OpenError, Phase, ShareRole};
@@ -24,6 +25,7 @@ pub(super) struct Following<'t> {
     pub member: &'t Arc<Member>,
     pub reader: &'t mut LogReader,
     pub changes: &'t mut watch::Receiver<NodesChange>,
+    pub words: &'t mut OwnersWords,
     pub draining: &'t mut Draining,
     pub looked_at: Option<Instant>,
 }
@@ -42,7 +44,7 @@ pub(super) enum FollowEnd {
 impl Following<'_> {
     /// Applies records until there is a reason to look at the engine.
     pub(super) async fn run(self, records: &mut BoxStream<'static, LiveRecord>) -> FollowEnd {
-        let Self { member, reader, changes, draining, looked_at } = self;
+        let Self { member, reader, changes, words, draining, looked_at } = self;
         let context = member.context().clone();
         // Before the first use of what may change.
         changes.mark_unchanged();
@@ -63,10 +65,6 @@ impl Following<'_> {
             None if is_away(&known) => stream.set_phase(Phase::Retrying(None)),
             Some(_) | None => {}
         }
-        let mut phases = match &owner {
-            Some(_) => context.engine.live_phases(member.log_id()).await.ok(),
-            None => None,
-        };
         // Clients are not answered before the owner has told whether the upstream is connected, or should have.
         let mut awaits_phase = owner.is_some() && place.has_been_live() && known == Phase::Opening;
         let assumed_live_at = reader.followed_since() + ANSWER_WAIT;
@@ -100,13 +98,20 @@ impl Following<'_> {
                     }
                 }
                 () = member.poked() => {
+                    if member.take_question() && owner.is_some() {
+                        pause = ANSWER_WAIT / 5;
+                        asking = Some(ask_phase(member, pause));
+                    }
                     if member.needs_look() {
                         let is_client = member.has_requests();
                         if let Some(looked_at) = looked_at {
                             sleep_until(looked_at + LOOK_INTERVAL).await;
                         }
-                        let cause = if is_client { ResyncCause::Client } else { ResyncCause::Beat };
-                        return FollowEnd::Look(Some(cause));
+                        let cause = match is_client {
+                            true => Some(ResyncCause::Client),
+                            false => member.is_behind().then_some(ResyncCause::Beat),
+                        };
+                        return FollowEnd::Look(cause);
                     }
                 }
                 changed = changes.changed() => {
@@ -121,10 +126,7 @@ impl Following<'_> {
                         true => {}
                     }
                 }
-                phase = next_phase(&mut phases) => match phase {
-                    Some(message) => set_phase(member, &stream, &message),
-                    None => phases = None,
-                },
+                word = words.next(member), if owner.is_some() => set_phase(member, &stream, &word),
                 answer = finished(&mut asking) => {
                     asking = None;
                     match answer {
@@ -174,13 +176,6 @@ fn ask_phase(member: &Arc<Member>, pause: Duration) -> BoxFuture<'static, Option
         let answer = context.engine.ask(member.log_id(), question.into(), ANSWER_WAIT).await;
         answer.inspect_err(|error| context.count_error(error)).ok().flatten()
     })
-}
-
-async fn next_phase(phases: &mut Option<BoxStream<'static, bytes::Bytes>>) -> Option<bytes::Bytes> {
-    match phases {
-        Some(phases) => phases.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Completes with the future, if there is one.

@@ -90,7 +90,7 @@ impl LogReader {
             Err(error) => return Ok(Look::Unreadable(error)),
         };
         if newest.sequence == place.sequence {
-            let is_same = record.head.mark == place.mark() || self.ignores_marks();
+            let is_same = record.head.mark == place.mark() || self.member.context().ignores_marks();
             return Ok(if is_same { Look::Current } else { Look::Reset(ResetCause::Gone) });
         }
         // Readers that were judged by an empty log must get all that follows.
@@ -204,7 +204,7 @@ impl LogReader {
             return Applied::Yes;
         }
         let follows = match &place.head {
-            Some(before) if self.ignores_marks() => record.head.first == before.end(),
+            Some(before) if self.member.context().ignores_marks() => record.head.first == before.end(),
             Some(before) => record.follows(before),
             // An empty log was found before, and this is its first record.
             None => record.head.prev == 0 && record.head.first == 0,
@@ -243,16 +243,6 @@ impl LogReader {
         let context = self.member.context();
         let decoded = LogRecord::decode(&context.keys, self.member.log_id(), &stored.payload, Moment::now());
         decoded.inspect_err(|error| context.count_unreadable(self.member.log_id(), *error))
-    }
-
-    #[cfg(test)]
-    fn ignores_marks(&self) -> bool {
-        self.member.context().mutant == super::fake::Mutant::NoMarks
-    }
-
-    #[cfg(not(test))]
-    fn ignores_marks(&self) -> bool {
-        false
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! [`MemberTask`](super::member_task::MemberTask) moves it.
 
+use std::cmp;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -19,9 +20,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::context::ClusterContext;
-use super::engine::LogId;
+use super::engine::{LogId, Stored};
 use super::message::StreamMessage;
-use super::record::RecordHead;
+use super::record::{LogRecord, RecordHead};
+use crate::runtime::moment::Moment;
 use crate::stream::{EventStream, Phase, ShareRole, SharedLog, StreamShare};
 
 /// One shared stream of this gateway.
@@ -45,11 +47,24 @@ pub(super) struct Member {
     poke: Notify,
     /// The reasons, besides looks that were requested.
     must_look: AtomicBool,
+    /// True if the owner may have told its phase while this gateway did not hear it.
+    must_ask: AtomicBool,
     /// The sequence of the newest record that is heard of.
     heard_of: AtomicU64,
     looks_requested: AtomicU64,
     looks_done: watch::Sender<u64>,
     phase_changed: Notify,
+}
+
+/// The effect of another gateway's word on an ownership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// None.
+    None,
+    /// The engine has to be looked at.
+    Look,
+    /// Another gateway owns the stream.
+    Overtaken,
 }
 
 /// The last record that the stream's log has.
@@ -104,6 +119,7 @@ impl Member {
             claimed_term: AtomicU64::new(0),
             poke: Notify::new(),
             must_look: AtomicBool::new(false),
+            must_ask: AtomicBool::new(false),
             heard_of: AtomicU64::new(0),
             looks_requested: AtomicU64::new(0),
             looks_done: watch::channel(0).0,
@@ -129,6 +145,15 @@ impl Member {
     /// Returns the last record that the stream's log has.
     pub(super) fn place(&self) -> Place {
         self.place.lock().clone()
+    }
+
+    /// Returns true if this record is the last one that the stream's log has. An engine that lost everything uses
+    /// sequences again, but never a mark.
+    pub(super) fn is_at(&self, newest: &Stored) -> bool {
+        let place = self.place();
+        let read = || LogRecord::decode(&self.context.keys, &self.log, &newest.payload, Moment::now());
+        newest.sequence == place.sequence
+            && read().is_ok_and(|record| record.head.mark == place.mark() || self.context.ignores_marks())
     }
 
     /// Moves to a record whose entries the stream's log has, or will have at once.
@@ -202,9 +227,22 @@ impl Member {
         self.poke.notify_one();
     }
 
+    /// Asks the task to ask the owner for its phase.
+    pub(super) fn demand_question(&self) {
+        self.must_ask.store(true, Ordering::Release);
+        self.poke.notify_one();
+    }
+
+    /// Returns true, once, if the owner is to be asked for its phase.
+    pub(super) fn take_question(&self) -> bool {
+        self.must_ask.swap(false, Ordering::AcqRel)
+    }
+
     /// Notes that a record with this sequence was stored.
     pub(super) fn heard_of(&self, sequence: u64) {
-        if self.heard_of.fetch_max(sequence, Ordering::AcqRel) < sequence && sequence > self.place.lock().sequence {
+        if self.heard_of.fetch_max(sequence, Ordering::AcqRel) < sequence
+            && sequence > self.place.lock().sequence
+        {
             self.poke.notify_one();
         }
     }
@@ -263,6 +301,36 @@ impl Member {
         let is_own = !matches!(&phase, Phase::Retrying(Some(error)) if error.label() == "cluster");
         let message = StreamMessage::PhaseIs { term: self.place.lock().term(), phase };
         message.encode(&self.context.keys, &self.log).filter(|_| is_own)
+    }
+
+    /// Returns the claim of the stream for other gateways, if this one owns it.
+    pub(super) fn owned_claim(&self) -> Option<Vec<u8>> {
+        let (owner, place) = (self.context.nodes.me().to_owned(), self.place());
+        let life = place.head.as_ref().map_or(0, |head| head.life);
+        let message = StreamMessage::Owns { owner, life, term: place.term() };
+        message.encode(&self.context.keys, &self.log).filter(|_| self.role() == ShareRole::Own)
+    }
+
+    /// Returns what another gateway's word says about the ownership of this one.
+    pub(super) fn doubt(&self, word: &[u8]) -> Doubt {
+        let Some(word) = StreamMessage::decode(&self.context.keys, &self.log, word) else { return Doubt::None };
+        let place = self.place.lock();
+        let is_life = |life| place.head.as_ref().is_some_and(|head| head.life == life);
+        match word {
+            StreamMessage::Owns { owner, .. } if owner == self.context.nodes.me() => Doubt::None,
+            StreamMessage::Owns { life, term, .. } if is_life(life) => match term.cmp(&place.term()) {
+                cmp::Ordering::Less => Doubt::None,
+                // The engine has forgotten one of the two claims.
+                cmp::Ordering::Equal => Doubt::Look,
+                cmp::Ordering::Greater => Doubt::Overtaken,
+            },
+            StreamMessage::Owns { .. } => Doubt::Look,
+            StreamMessage::PhaseIs { term, .. } if term > place.term() => Doubt::Look,
+            StreamMessage::PhaseIs { .. }
+            | StreamMessage::WhoReads(_)
+            | StreamMessage::Reads
+            | StreamMessage::WhichPhase { .. } => Doubt::None,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::nodes::NodesChange;
 use super::observer::{ClaimResult, ResetCause, ResyncCause};
 use super::owner::{OwnEnd, own};
 use super::owning::state_at_end;
+use super::phases::OwnersWords;
 use super::record::{Owner, RecordHead, ReleaseReason};
 use super::release::{release, release_later};
 use crate::runtime::moment::Moment;
@@ -67,6 +68,7 @@ impl MemberTask {
     pub(super) async fn run(mut self) -> Finished {
         let _release = ReleaseOnDrop(self.member.clone());
         let mut live: Option<BoxStream<'static, LiveRecord>> = None;
+        let mut words = OwnersWords::default();
         loop {
             // Subscribe before reading, or a record in between would be missed.
             let records = match live.take() {
@@ -124,7 +126,8 @@ impl MemberTask {
             if self.may_claim() {
                 if self.claim(&place).await {
                     live = None;
-                    match own(&self.member, &mut self.reader.feed, &mut self.changes, &mut self.draining).await {
+                    let Self { member, reader, changes, draining, .. } = &mut self;
+                    match own(member, &mut reader.feed, changes, &mut words, draining).await {
                         OwnEnd::Finished(finished) => return self.end_ownership(finished),
                         OwnEnd::Draining => self.hand_over().await,
                         OwnEnd::Fenced => {}
@@ -136,6 +139,7 @@ impl MemberTask {
                 member: &self.member,
                 reader: &mut self.reader,
                 changes: &mut self.changes,
+                words: &mut words,
                 draining: &mut self.draining,
                 looked_at: self.looked_at,
             };

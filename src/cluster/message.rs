@@ -31,6 +31,15 @@ pub(super) enum StreamMessage {
         /// The phase.
         phase: Phase,
     },
+    /// A gateway owns the stream. Its phase is not known yet.
+    Owns {
+        /// The gateway's node id.
+        owner: String,
+        /// The life of the log.
+        life: u64,
+        /// The owner's term.
+        term: u64,
+    },
 }
 
 impl StreamMessage {
@@ -52,6 +61,7 @@ impl StreamMessage {
                     Phase::Opening | Phase::Refused(_) | Phase::Complete => return None,
                 }
             }
+            Self::Owns { owner, life, term } => encoder.byte(OWNS).bytes(owner.as_bytes()).number(*life).number(*term),
         };
         Some(keys.sign(SignedKind::Message, &log.0, encoder.into_bytes()))
     }
@@ -75,6 +85,10 @@ impl StreamMessage {
                     _ => return None,
                 };
                 Self::PhaseIs { term, phase }
+            }
+            OWNS => {
+                let owner = decoder.text()?.to_owned();
+                Self::Owns { owner, life: decoder.number()?, term: decoder.number()? }
             }
             _ => return None,
         };
@@ -123,6 +137,7 @@ const WHO_READS: u8 = 1;
 const READS: u8 = 2;
 const WHICH_PHASE: u8 = 3;
 const PHASE_IS: u8 = 4;
+const OWNS: u8 = 5;
 const LIVE: u8 = 1;
 const BROKEN: u8 = 2;
 const FAILING: u8 = 3;
@@ -156,6 +171,7 @@ mod tests {
             StreamMessage::WhichPhase { owner: "b".to_owned(), term: 7 },
             StreamMessage::PhaseIs { term: 7, phase: Phase::Live },
             StreamMessage::PhaseIs { term: 7, phase: Phase::Retrying(None) },
+            StreamMessage::Owns { owner: "c".to_owned(), life: 3, term: 7 },
         ];
         let failing = |error| StreamMessage::PhaseIs { term: 8, phase: Phase::Retrying(Some(Arc::new(error))) };
         messages.extend(errors.map(failing));

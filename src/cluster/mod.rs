@@ -27,6 +27,7 @@ mod nodes;
 mod observer;
 mod owner;
 mod owning;
+mod phases;
 mod record;
 mod release;
 mod revocations;

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::member::Member;
+use super::member::{Doubt, Member};
 use super::nodes::NodesChange;
 use super::owning::{BEHIND_PATIENCE, Owning};
+use super::phases::{self, OwnersWords};
 use super::record::LogRecord;
 use crate::runtime::moment::Moment;
 use crate::runtime::tasks::Draining;
@@ -35,6 +36,7 @@ pub(super) async fn own(
     member: &Arc<Member>,
     feed: &mut SharedFeed,
     changes: &mut watch::Receiver<NodesChange>,
+    words: &mut OwnersWords,
     draining: &mut Draining,
 ) -> OwnEnd {
     member.set_role(ShareRole::Own);
@@ -46,13 +48,21 @@ pub(super) async fn own(
     }
     let end = {
         let mut ingest = std::pin::pin!(feed.run_ingest(owning.clone(), has_past));
-        let (mut telling, mut checking): (Option<BoxFuture<'static, ()>>, Option<BoxFuture<'static, _>>) = (None, None);
+        // An owner that does not know that it was taken for dead closes its upstream when it hears of this one.
+        let mut telling = Some(phases::tell(member));
+        let mut checking: Option<BoxFuture<'static, _>> = None;
         loop {
             if !context.nodes.is_valid() {
                 let before = stream.progress().phase;
                 let error = OpenError::Cluster("the engine is away".to_owned());
                 stream.set_phase(Phase::Retrying(Some(Arc::new(error))));
-                let recovered = timeout(UPSTREAM_PATIENCE, recover(member, &owning, changes)).await;
+                let recovered = timeout(UPSTREAM_PATIENCE, async {
+                    tokio::select! {
+                        () = heard_of_later_owner(member, words) => Err(Fenced),
+                        recovered = recover(member, &owning, changes) => recovered,
+                    }
+                });
+                let recovered = recovered.await;
                 match recovered {
                     Ok(Ok(())) => stream.set_phase(before),
                     Ok(Err(Fenced)) => break OwnEnd::Fenced,
@@ -72,6 +82,7 @@ pub(super) async fn own(
                         break OwnEnd::Fenced;
                     }
                 }
+                () = heard_of_later_owner(member, words) => break OwnEnd::Fenced,
                 checked = finished(&mut checking) => {
                     checking = None;
                     match checked {
@@ -88,7 +99,7 @@ pub(super) async fn own(
                         checking = Some(check(member, &owning));
                     }
                 }
-                () = member.phase_changed(), if telling.is_none() => telling = Some(tell_phase(member)),
+                () = member.phase_changed() => telling = Some(phases::tell(member)),
                 () = finished(&mut telling) => telling = None,
                 outcome = &mut ingest => match outcome {
                     Ok(outcome) => break OwnEnd::Finished(outcome),
@@ -182,17 +193,16 @@ async fn verify(member: &Member, owning: &Owning, waits_for_log: bool) -> Result
     }
 }
 
-fn tell_phase(member: &Arc<Member>) -> BoxFuture<'static, ()> {
-    let member = member.clone();
-    async move {
-        let context = member.context();
-        if let Some(phase) = member.owned_phase()
-            && let Err(error) = context.engine.tell_phase(member.log_id(), phase.into()).await
-        {
-            context.count_error(&error);
+/// Completes when another gateway says that it owns the stream since. Cancel-safe.
+async fn heard_of_later_owner(member: &Arc<Member>, words: &mut OwnersWords) {
+    loop {
+        let word = words.next(member).await;
+        match member.doubt(&word) {
+            Doubt::None => {}
+            Doubt::Look => member.demand_look(),
+            Doubt::Overtaken => return,
         }
     }
-    .boxed()
 }
 
 fn is_away(phase: &Phase) -> bool {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::engine::{AppendError, EngineErrorKind};
 use super::member::Member;
+use super::observer::ResyncCause;
 use super::record::{ENTRY_BYTES, HEAD_BYTES, LogRecord, MAX_RECORD, Owner, RecordHead, ReleaseReason};
 use crate::runtime::moment::Moment;
 use crate::stream::{Commit, Entry, EventStream, Fenced, LogSnapshot};
@@ -148,6 +149,7 @@ impl Owning {
                 Err(AppendError::Refused) => true,
                 Err(AppendError::Unknown(error)) => {
                     context.count_error(&error);
+                    context.observer.resynced(ResyncCause::Append);
                     if error.kind == EngineErrorKind::TooLarge {
                         // It would be so again. Another claim begins after the last stored entry.
                         sleep(TOO_LARGE_PAUSE).await;

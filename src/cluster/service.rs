@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
@@ -25,7 +26,7 @@ use super::member::Member;
 use super::member_task::MemberTask;
 use super::message::StreamMessage;
 use super::nodes::{NodeView, Nodes};
-use super::observer::{ClusterErrorKind, ClusterObserver};
+use super::observer::{ClusterErrorKind, ClusterObserver, ResyncCause};
 use super::release::release_later;
 use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
@@ -314,7 +315,7 @@ impl Cluster {
                 }
             },
             Some(StreamMessage::WhoReads(_) | StreamMessage::WhichPhase { .. }) => None,
-            Some(StreamMessage::Reads | StreamMessage::PhaseIs { .. }) | None => None,
+            Some(StreamMessage::Reads | StreamMessage::PhaseIs { .. } | StreamMessage::Owns { .. }) | None => None,
         };
         if let Some(answer) = answer
             && let Err(error) = context.engine.answer(question, answer.into()).await
@@ -339,19 +340,18 @@ impl Cluster {
                 let members = self.members();
                 for members in members.chunks(NEWEST_AT_ONCE) {
                     let logs: Vec<_> = members.iter().map(|member| *member.log_id()).collect();
-                    match self.context.engine.newest_of(&logs).await {
-                        Ok(newest) => {
-                            let newest: HashMap<_, _> =
-                                newest.into_iter().map(|(log, stored)| (log, stored.sequence)).collect();
-                            let differs =
-                                |member: &&Arc<Member>| newest.get(member.log_id()) != Some(&member.place().sequence);
-                            members.iter().filter(differs).for_each(|member| member.demand_look());
-                        }
-                        Err(error) => {
-                            self.context.count_error(&error);
-                            members.iter().for_each(|member| member.demand_look());
+                    let newest = self.context.engine.newest_of(&logs).await;
+                    let newest = newest.inspect_err(|error| self.context.count_error(error)).unwrap_or_default();
+                    let newest: HashMap<_, _> = newest.into_iter().collect();
+                    for member in members {
+                        // What owners said meanwhile is missing too.
+                        member.demand_question();
+                        if !newest.get(member.log_id()).is_some_and(|newest| member.is_at(newest)) {
+                            self.context.observer.resynced(ResyncCause::Reconnect);
+                            member.demand_look();
                         }
                     }
+                    yield_now().await;
                 }
             }
             warn!("engine gone");

@@ -49,9 +49,7 @@ impl Client {
         gateway.tasks.spawn("response", respond(gateway.clone(), self.stream, self.last_id.clone(), sender));
         let pause = self.world.random.pause(0, 3000);
         let drains = async {
-            while !gateway.is_draining() {
-                sleep(Duration::from_millis(100)).await;
-            }
+            gateway.draining().await;
             sleep(pause).await;
         };
         let mut end = std::pin::pin!(async {

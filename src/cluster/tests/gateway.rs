@@ -1,6 +1,6 @@
 //! One run of a gateway in a schedule: the real registry of streams and the real part in a cluster, on a fake engine.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(super) struct Gateway {
     pub tasks: Tasks,
     streams: Streams,
     is_alive: watch::Sender<bool>,
-    is_draining: AtomicBool,
+    is_draining: watch::Sender<bool>,
 }
 
 struct Uncounted;
@@ -127,7 +127,7 @@ impl Gateway {
             tasks,
             streams,
             is_alive,
-            is_draining: AtomicBool::new(false),
+            is_draining: watch::channel(false).0,
         })
     }
 
@@ -171,12 +171,17 @@ impl Gateway {
 
     /// Begins to drain.
     pub(super) fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
+        self.is_draining.send_replace(true);
         self.tasks.drain();
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
+        *self.is_draining.borrow()
+    }
+
+    /// Completes when the run has begun to drain.
+    pub(super) async fn draining(&self) {
+        let _ = self.is_draining.subscribe().wait_for(|is_draining| *is_draining).await;
     }
 
     /// Stops all of its tasks, or continues them.

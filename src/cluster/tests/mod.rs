@@ -10,6 +10,10 @@ mod ledger;
 mod producer;
 mod schedule;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
 use super::fake::Mutant;
 use schedule::Outcome;
 
@@ -33,19 +37,35 @@ fn clients_get_every_event_once_and_in_order_whatever_the_engine_and_the_gateway
         }
         None => 0..number("RILLGATE_SCHEDULES").unwrap_or(300),
     };
-    let (mut total, mut failed) = (Outcome::default(), Vec::new());
-    for seed in seeds.clone() {
-        let outcome = schedule::run(seed, Mutant::None);
-        if !outcome.wrong.is_empty() {
-            failed.push((seed, outcome.wrong));
+    let next = AtomicU64::new(seeds.start);
+    let outcomes: Mutex<(Outcome, Vec<(u64, String)>)> = Mutex::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let outcome = schedule::run(seed, Mutant::None);
+                    let mut outcomes = outcomes.lock();
+                    let (total, failed) = &mut *outcomes;
+                    total.events += outcome.events;
+                    total.gaps += outcome.gaps;
+                    total.faults += outcome.faults;
+                    if !outcome.wrong.is_empty() {
+                        failed.push((seed, outcome.wrong.join("\n    ")));
+                    }
+                }
+            });
         }
-        total.events += outcome.events;
-        total.gaps += outcome.gaps;
-        total.faults += outcome.faults;
-    }
+    });
+    let (total, mut failed) = outcomes.into_inner();
+    failed.sort();
 
     println!("{seeds:?}: {} events, {} gaps, {} faults", total.events, total.gaps, total.faults);
-    let shown = failed.iter().take(10).map(|(seed, wrong)| format!("seed {seed}: {}", wrong.join("\n    ")));
+    let shown = failed.iter().take(10).map(|(seed, wrong)| format!("seed {seed}: {wrong}"));
     let shown: Vec<_> = shown.collect();
     assert!(failed.is_empty(), "{} schedules went wrong:\n{}", failed.len(), shown.join("\n"));
     assert!(total.events > 0);

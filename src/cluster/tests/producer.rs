@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub run: u64,
     pub opened: Instant,
     pub closed: Option<Instant>,
+    /// The time at which the gateway last took something from it.
+    pub read: Instant,
 }
 
 /// The producer as one run of a gateway reaches it.
@@ -136,7 +138,8 @@ impl EventSource for ProducerSource {
             let retained = retained.map(|number| producer.event(number)).collect();
             let connection = {
                 let mut connections = producer.connections.lock();
-                connections.push(Connection { run, opened: Instant::now(), closed: None });
+                let now = Instant::now();
+                connections.push(Connection { run, opened: now, closed: None, read: now });
                 OpenConnection(producer.clone(), connections.len() - 1)
             };
             let items = unfold((connection, next, false), |(connection, next, is_over)| async move {
@@ -147,6 +150,9 @@ impl EventSource for ProducerSource {
                 let mut newest = producer.newest.subscribe();
                 let newest = *newest.wait_for(|newest| *newest >= next).await.ok()?;
                 sleep(producer.random.pause(0, 5)).await;
+                if let Some(known) = producer.connections.lock().get_mut(connection.1) {
+                    known.read = Instant::now();
+                }
                 if producer.has_fault(0.02) {
                     let broken = Interrupted::Broken("cut by the schedule".to_owned());
                     return Some((Err(broken), (connection, next, true)));

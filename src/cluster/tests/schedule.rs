@@ -11,6 +11,7 @@ use super::client::Client;
 use super::gateway::{Gateway, World};
 use super::producer::LONGEST_PAUSE;
 use crate::cluster::fake::{Cut, Faults, Mutant};
+use crate::cluster::owning::BEHIND_PATIENCE;
 use crate::runtime::tasks::Tasks;
 
 /// The outcome of a schedule.
@@ -60,7 +61,7 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
     tracing::info!(lease = ?world.lease, linger = ?world.policy.linger, producers = ?world.producers.iter().map(|producer| (producer.proof, producer.ids)).collect::<Vec<_>>(), "schedule");
     let slots = (0..GATEWAYS).map(|_| Slot { gateway: Gateway::start(&world), is_busy: false }).collect();
     let schedule = Schedule { world: world.clone(), slots: Arc::new(Mutex::new(slots)), tasks: Tasks::default() };
-    let faulty = world.random.pause(20_000, 60_000);
+    let faulty = world.random.pause(15_000, 45_000);
     let moving_until = Instant::now() + faulty + HEALING;
     for producer in &world.producers {
         let (producer, end) = (producer.clone(), moving_until + HEALING);
@@ -74,7 +75,8 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
             schedule.spawn_client(client, moving_until, end, clients.clone());
         }
     }
-    world.engine.set_faults(Faults::drawn(&world.random));
+    let drawn = Faults::drawn(&world.random);
+    world.engine.set_faults(drawn);
     let faults = schedule.run_faults(Instant::now() + faulty).await;
     world.engine.set_faults(Faults::default());
     world.producers.iter().for_each(|producer| producer.heal());
@@ -85,7 +87,7 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
         outcome.events += client.events;
         outcome.gaps += client.gaps;
     }
-    schedule.check_connections();
+    schedule.check_connections(drawn);
     outcome.wrong = world.ledger.take_wrong();
     outcome
 }
@@ -117,7 +119,9 @@ impl Schedule {
     /// Causes one fault after the other. Completes when all of them are over.
     async fn run_faults(&self, end: Instant) -> u64 {
         let world = &self.world;
-        let (loses, deposes) = (world.random.below(6) == 0, world.random.below(4) == 0);
+        let (mut loses, deposes) = (world.random.below(6) == 0, world.random.below(4) == 0);
+        // Marks matter where sequences are used again.
+        loses |= world.mutant == Mutant::NoMarks;
         let under_way = Tasks::default();
         let mut faults = 0;
         loop {
@@ -192,30 +196,46 @@ impl Schedule {
         (!std::mem::replace(&mut slot.is_busy, true)).then(|| (number, slot.gateway.clone()))
     }
 
-    /// Checks that two gateways were never connected to a producer for long at the same time, unless one was suspended.
-    fn check_connections(&self) {
+    /// Checks that two gateways never read a producer for longer than a lease, nor were connected to it for much longer
+    /// at the same time, unless one was suspended.
+    fn check_connections(&self, faults: Faults) {
         let now = Instant::now();
         let suspensions = self.world.suspensions.lock();
         let is_suspended = |run: u64, from: Instant, until: Instant| {
             suspensions.iter().any(|(known, begun, ended)| *known == run && *begun < until && *ended >= from)
         };
+        let slack = self.slack(faults);
         for (stream, producer) in self.world.producers.iter().enumerate() {
             let connections = producer.connections();
             for (index, one) in connections.iter().enumerate() {
                 for other in connections[..index].iter().filter(|other| other.run != one.run) {
                     let from = one.opened.max(other.opened);
                     let until = one.closed.unwrap_or(now).min(other.closed.unwrap_or(now));
-                    let is_excused = is_suspended(one.run, from, until) || is_suspended(other.run, from, until);
-                    if until > from + LONGEST_OVERLAP && !is_excused {
-                        let seconds = (until - from).as_secs_f64();
+                    if is_suspended(one.run, from, until) || is_suspended(other.run, from, until) {
+                        continue;
+                    }
+                    let (read, connected) = (one.read.min(other.read).max(from) - from, until.max(from) - from);
+                    let most = self.world.lease + slack;
+                    if read > most || connected > most + CLOSED_WITHIN {
                         let (one, other) = (one.run, other.run);
                         self.world.ledger.wrong(format!(
-                            "runs {one} and {other} were connected to producer {stream} together for {seconds} s"
+                            "runs {one} and {other} read producer {stream} together for {read:?} and were connected to it \
+                             for {connected:?}, at {:?}; lease {:?}, slack {slack:?}",
+                            from - self.world.begun,
+                            self.world.lease
                         ));
                     }
                 }
             }
         }
+    }
+
+    /// Returns the time for which answers and words are late because of these faults.
+    fn slack(&self, faults: Faults) -> Duration {
+        let Faults { slow, lost_request, lost_answer, lost_message, .. } = faults;
+        let is_prompt = [slow, lost_request, lost_answer, lost_message].iter().all(|rate| *rate == 0.0);
+        let lost = if self.world.ledger.has_lost() { BEHIND_PATIENCE } else { Duration::ZERO };
+        lost + if is_prompt { PROMPT_ANSWERS } else { LATE_ANSWERS }
     }
 }
 
@@ -223,11 +243,16 @@ impl Schedule {
 const GATEWAYS: usize = 3;
 
 /// The time after the last fault until clients stay where they are, and again until producers stop.
-const HEALING: Duration = Duration::from_secs(20);
+const HEALING: Duration = Duration::from_secs(12);
 
 /// The time after the last event until everybody must have it.
 const QUIET: Duration = Duration::from_secs(LONGEST_PAUSE.as_secs() + 30);
 
-/// The time for which two gateways may be connected to a producer together: one that is cut off keeps its connection for
-/// 10 s, without reading from it, and may have to wait twice for an answer that does not come.
-const LONGEST_OVERLAP: Duration = Duration::from_secs(20);
+/// A gateway that was overtaken has closed its connection within this time.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The time that some answers and words take together without faults.
+const PROMPT_ANSWERS: Duration = Duration::from_secs(1);
+
+/// The time that a late word takes and the next one after a lost one, or two answers that do not come.
+const LATE_ANSWERS: Duration = Duration::from_secs(8);
