@@ -240,9 +240,7 @@ impl Member {
 
     /// Notes that a record with this sequence was stored.
     pub(super) fn heard_of(&self, sequence: u64) {
-        if self.heard_of.fetch_max(sequence, Ordering::AcqRel) < sequence
-            && sequence > self.place.lock().sequence
-        {
+        if self.heard_of.fetch_max(sequence, Ordering::AcqRel) < sequence && sequence > self.place.lock().sequence {
             self.poke.notify_one();
         }
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::engine::{AppendError, EngineErrorKind};
 use super::member::Member;
@@ -151,7 +152,10 @@ impl Owning {
                     context.count_error(&error);
                     context.observer.resynced(ResyncCause::Append);
                     if error.kind == EngineErrorKind::TooLarge {
-                        // It would be so again. Another claim begins after the last stored entry.
+                        // It would be so again. The next term knows the limit: it splits the record, or leaves the
+                        // event out and tells a gap.
+                        let stream = self.stream.key().excerpt();
+                        warn!(%stream, bytes = payload.len(), %error, "the cluster's engine takes no record of this size");
                         sleep(TOO_LARGE_PAUSE).await;
                         return Err(Fenced);
                     }

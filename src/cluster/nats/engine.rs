@@ -1,5 +1,6 @@
 //! The engine's calls in terms of NATS.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
@@ -14,7 +15,7 @@ use super::direct::{self, number};
 use super::errors::error;
 use super::requests::{REQUEST_TIMEOUT, publish};
 use super::subjects::last_part;
-use super::{EXPECTED_SEQUENCE, NatsEngine};
+use super::{EXPECTED_SEQUENCE, MIN_PAYLOAD, NatsEngine};
 use crate::cluster::engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineErrorKind, EngineState, LiveRecord, LogId,
     Question, Stored,
@@ -28,13 +29,23 @@ impl Engine for NatsEngine {
 
     fn max_record(&self) -> usize {
         let max_payload = self.requests.client.get().map_or(DEFAULT_PAYLOAD, |client| client.server_info().max_payload);
-        max_payload.saturating_sub(HEADERS_ALLOWANCE)
+        max_payload.min(self.largest.load(Ordering::Relaxed)).saturating_sub(HEADERS_ALLOWANCE)
     }
 
     fn append(&self, log: &LogId, after: u64, record: Bytes) -> BoxFuture<'_, Result<u64, AppendError>> {
         let mut headers = HeaderMap::new();
         headers.insert(EXPECTED_SEQUENCE, after.to_string());
-        self.store(self.subjects.log(log), headers, record).boxed()
+        let (subject, bytes) = (self.subjects.log(log), record.len());
+        async move {
+            let stored = self.store(subject, headers, record).await;
+            if matches!(&stored, Err(AppendError::Unknown(failed)) if failed.kind == EngineErrorKind::TooLarge) {
+                // A limit that was not known, or was lowered. What comes again is split, or left out.
+                let largest = (bytes + HEADERS_ALLOWANCE).saturating_sub(1).max(MIN_PAYLOAD);
+                self.largest.fetch_min(largest, Ordering::Relaxed);
+            }
+            stored
+        }
+        .boxed()
     }
 
     fn newest(&self, log: &LogId) -> BoxFuture<'_, Result<Option<Stored>, EngineError>> {

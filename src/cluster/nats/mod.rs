@@ -15,6 +15,7 @@ mod streams;
 mod subjects;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
@@ -44,6 +45,8 @@ pub struct NatsEngine {
     link: watch::Sender<Link>,
     /// Notified when a stream was not there.
     missing: Notify,
+    /// The most bytes of a message in the log, as the stream's settings or a refusal tell.
+    largest: AtomicUsize,
 }
 
 impl NatsEngine {
@@ -54,7 +57,8 @@ impl NatsEngine {
         let replies = Replies::new(subjects.of(&format!("inbox.{unique:016x}")));
         let requests = Arc::new(Requests::new(replies, subjects.of("nobody")));
         let streams = streams::wanted(&settings, &subjects);
-        Arc::new(Self { settings, subjects, streams, requests, link: watch::Sender::default(), missing: Notify::new() })
+        let (link, missing, largest) = (watch::Sender::default(), Notify::new(), AtomicUsize::new(usize::MAX));
+        Arc::new(Self { settings, subjects, streams, requests, link, missing, largest })
     }
 
     /// Connects, and keeps the connection, its subscription for replies and the streams in order. Never returns. May be
@@ -151,13 +155,14 @@ impl NatsEngine {
     /// Brings the streams in order and tries every permission.
     async fn prepare(&self, client: &Client) -> Result<(), EngineError> {
         let ensured = streams::ensure(&self.requests, client, &self.streams, self.settings.is_managed).await;
-        ensured.map_err(|failed| {
+        let largest = ensured.map_err(|failed| {
             // A server may be without JetStream and reach others that have it.
             if failed.kind != EngineErrorKind::Unavailable || client.server_info().jetstream {
                 return failed;
             }
             error(failed.kind, format!("JetStream is off on the engine's server; {}", failed.message))
         })?;
+        self.largest.store(largest, Ordering::Relaxed);
         self.try_permissions(client).await
     }
 

@@ -7,6 +7,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, StorageTyp
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::MIN_PAYLOAD;
 use super::errors::error;
 use super::requests::{RequestError, Requests};
 use super::subjects::Subjects;
@@ -20,17 +21,19 @@ struct StreamState {
     config: Config,
 }
 
-/// Makes the streams that are missing and updates the others, or checks them if they are not ours to manage.
+/// Makes the streams that are missing and updates the others, or checks them if they are not ours to manage. Returns the
+/// most bytes that the administrator allows a message of any of them.
 pub(super) async fn ensure(
     requests: &Requests,
     client: &Client,
     wanted: &[Config],
     is_managed: bool,
-) -> Result<(), EngineError> {
+) -> Result<usize, EngineError> {
+    let mut largest = usize::MAX;
     for config in wanted {
-        ensure_one(requests, client, config, is_managed).await?;
+        largest = largest.min(ensure_one(requests, client, config, is_managed).await?);
     }
-    Ok(())
+    Ok(largest)
 }
 
 async fn ensure_one(
@@ -38,7 +41,7 @@ async fn ensure_one(
     client: &Client,
     wanted: &Config,
     is_managed: bool,
-) -> Result<(), EngineError> {
+) -> Result<usize, EngineError> {
     let name = &wanted.name;
     let found = match requests.api::<StreamState>(client, &format!("STREAM.INFO.{name}"), Bytes::new()).await {
         Ok(state) => state.config,
@@ -47,11 +50,12 @@ async fn ensure_one(
                 let text = format!("the JetStream stream {name} is missing, and cluster.manage is false: create it");
                 return Err(error(EngineErrorKind::Unavailable, text));
             }
-            return write(requests, client, "CREATE", wanted).await;
+            return write(requests, client, "CREATE", wanted).await.map(|()| usize::MAX);
         }
         Err(other) => return Err(other.into_error(&format!("look at the stream {name}"))),
     };
-    let Some(difference) = difference(wanted, &found) else { return Ok(()) };
+    let largest = largest_message(&found)?;
+    let Some(difference) = difference(wanted, &found) else { return Ok(largest) };
     if !is_managed {
         let text = format!("the JetStream stream {name} has another {difference}, and cluster.manage is false");
         return Err(error(EngineErrorKind::Unexpected, text));
@@ -60,7 +64,22 @@ async fn ensure_one(
         let text = format!("the JetStream stream {name} has another {difference}, which cannot be changed: delete it");
         return Err(error(EngineErrorKind::Unexpected, text));
     }
-    write(requests, client, "UPDATE", &merged(wanted, found)).await
+    write(requests, client, "UPDATE", &merged(wanted, found)).await.map(|()| largest)
+}
+
+/// Returns the most bytes of a message, a setting of the administrator.
+///
+/// # Errors
+/// They would not hold an event of ordinary size.
+fn largest_message(found: &Config) -> Result<usize, EngineError> {
+    let largest = usize::try_from(found.max_message_size).ok().filter(|bytes| *bytes > 0).unwrap_or(usize::MAX);
+    if largest < MIN_PAYLOAD {
+        let name = &found.name;
+        let text =
+            format!("max_msg_size of the JetStream stream {name} is {largest} bytes: rillgate needs {MIN_PAYLOAD}");
+        return Err(error(EngineErrorKind::TooLarge, text));
+    }
+    Ok(largest)
 }
 
 async fn write(requests: &Requests, client: &Client, verb: &str, config: &Config) -> Result<(), EngineError> {
@@ -211,6 +230,14 @@ mod tests {
         };
 
         assert_eq!(difference(&config(), &found), None);
+    }
+
+    #[test]
+    fn the_size_of_messages_is_the_administrators_and_may_be_too_small() {
+        let largest = |max_message_size| largest_message(&Config { max_message_size, ..config() });
+
+        assert_eq!([largest(-1), largest(0), largest(100_000)], [Ok(usize::MAX), Ok(usize::MAX), Ok(100_000)]);
+        assert_eq!(largest(1000).expect_err("too small").kind, EngineErrorKind::TooLarge);
     }
 
     #[test]
