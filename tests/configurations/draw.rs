@@ -28,9 +28,8 @@ pub struct Draw<'a> {
 const ALWAYS: &[&str] =
     &["admin", "admin.address", "listeners[].address", "upstreams", "issuers", "routes", "store.path"];
 
-/// Keys that are never drawn: they name things that a gateway inside a test process does not have, such as an engine.
-const NEVER: &[&str] =
-    &["listeners[].systemd", "listeners[].tls.client_ca", "upstreams.*.tls", "revocations.file", "cluster"];
+/// Keys that are never drawn: they name things that a gateway inside a test process does not have.
+const NEVER: &[&str] = &["listeners[].systemd", "listeners[].tls.client_ca", "upstreams.*.tls", "revocations.file"];
 
 /// Upper bounds of values that cost the machine and not the gateway: threads, and the time until a drain ends.
 const AFFORDABLE: &[(&str, &str)] = &[
@@ -49,6 +48,15 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("listeners[].trusted_proxies", &["['127.0.0.0/8']", "['10.0.0.0/8', '127.0.0.1/32']"]),
     ("listeners[].tls.certificates", &["[{ chain = 'FILES/server.pem', key = 'FILES/server.key' }]"]),
     ("store.path", &["'STORE'"]),
+    // An engine that is away: nothing listens there.
+    ("cluster.urls", &["['nats://127.0.0.1:1']", "['tls://127.0.0.1:1', 'nats://127.0.0.1:1']"]),
+    ("cluster.name", &["'c#'"]),
+    ("cluster.key", &["{ file = 'FILES/hmac.key' }"]),
+    ("cluster.credentials", &["{ file = 'FILES/hmac.key' }"]),
+    ("cluster.nkey", &["{ file = 'FILES/hmac.key' }"]),
+    ("cluster.token", &["{ file = 'FILES/hmac.key' }"]),
+    ("cluster.password", &["{ file = 'FILES/hmac.key' }"]),
+    ("cluster.tls", &["{}", "{ client_certificate = { chain = 'FILES/server.pem', key = 'FILES/server.key' } }"]),
     (
         "upstreams.*.urls",
         &["['URL']", "['URL']", "['http://127.0.0.1:1', 'URL']", "['URL/base', 'URL']", "['URL/?a=b', 'URL']"],

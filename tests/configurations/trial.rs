@@ -244,7 +244,9 @@ fn patience(file: &Table, fixture: &SharedFixture, answers: &[Odd], target: &str
     // A requested history is awaited until it reaches the log.
     let reads_through =
         |route| find(file, &format!("routes.{route}.replay.read_through")).is_some_and(|on| on.as_bool() == Some(true));
-    if !answers.iter().any(Odd::keeps_waiting) && !routes.clone().any(reads_through) {
+    // Its engine is away, so its streams wait for it.
+    let is_shared = |route| text(file, &format!("routes.{route}.replay.store")) == Some("cluster");
+    if !answers.iter().any(Odd::keeps_waiting) && !routes.clone().any(reads_through) && !routes.clone().any(is_shared) {
         return Some(Duration::ZERO);
     }
     let open_timeout = setting(file, fixture, "upstreams.origin.open_timeout");
