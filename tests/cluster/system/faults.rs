@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::recorded_producer::RecordedProducer;
 use super::site::LEASE;
@@ -19,6 +19,10 @@ pub enum Fault {
     Kill,
     /// A gateway is stopped, and continues when others own its streams.
     Stop,
+    /// A gateway and its clocks are stopped, as a virtual machine is: it continues and believes in its lease.
+    Suspend,
+    /// The wall clock of a gateway is set, to up to a minute before or after the right time.
+    Clock,
     /// A gateway is told to end, drains, and is started again.
     Drain,
     /// A gateway's lines to the engine hold everything.
@@ -37,14 +41,16 @@ pub enum Fault {
     Engine,
 }
 
-/// Twenty failures, for a run that is to be short: elections of the engine take longer than all else.
-pub const SHORT_RUN: [Fault; 20] = [
+/// Some failures of each kind, for a run that is to be short: elections of the engine take longer than all else.
+pub const SHORT_RUN: [Fault; 24] = [
     Fault::Kill,
     Fault::Stop,
     Fault::CutOutwards,
     Fault::Kill,
     Fault::Drain,
     Fault::CutInwards,
+    Fault::Suspend,
+    Fault::Clock,
     Fault::Producer,
     Fault::Kill,
     Fault::EngineServer,
@@ -54,7 +60,9 @@ pub const SHORT_RUN: [Fault; 20] = [
     Fault::Drain,
     Fault::Quorum,
     Fault::CutInwards,
+    Fault::Clock,
     Fault::Producer,
+    Fault::Suspend,
     Fault::Stop,
     Fault::Engine,
     Fault::Kill,
@@ -86,6 +94,16 @@ impl Faults<'_> {
                 sleep(lasting).await;
                 self.trial.site.gateways[which].gateway.signal("CONT");
             }
+            Fault::Suspend => {
+                self.trial.overlap.excuse(lasting + Duration::from_millis(500));
+                let node = &mut self.trial.site.gateways[which];
+                node.gateway.signal("STOP");
+                let stopped = Instant::now();
+                sleep(lasting).await;
+                node.clock.hold(stopped.elapsed());
+                node.gateway.signal("CONT");
+            }
+            Fault::Clock => self.trial.site.gateways[which].clock.set_wall_clock_ahead(self.rng.i64(-60..=60)),
             Fault::Drain => {
                 let gateway = &mut self.trial.site.gateways[which].gateway;
                 gateway.signal("TERM");

@@ -1,6 +1,6 @@
 //! Three gateways, three servers of the engine, and clients that come back to any gateway, while all of them fail.
 //!
-//!     cargo test --test cluster system -- --nocapture                       20 failures
+//!     cargo test --test cluster system -- --nocapture                       24 failures
 //!     RILLGATE_SECONDS=3600 cargo test --test cluster system                for an hour
 //!     RILLGATE_SEED=7 cargo test --test cluster system                      with the random choices of seed 7
 

@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 use crate::support::nats::{NatsCluster, bound_to_this_process};
 use crate::support::network::Network;
 use crate::support::process::Process;
+use crate::support::process_clock::ProcessClock;
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
-use crate::support::wall_clock::WallClock;
 
 /// Three gateways behind HAProxy in round robin, with a line of their own to each server of the engine.
 pub struct Site {
@@ -22,13 +22,13 @@ pub struct Site {
     pub gateways: Vec<Node>,
     balancer: Process,
     address: SocketAddr,
-    _clock: WallClock,
     _folder: TempDir,
 }
 
 /// A gateway and its lines to the engine.
 pub struct Node {
     pub gateway: Rillgate,
+    pub clock: ProcessClock,
     lines: Vec<Network>,
 }
 
@@ -49,7 +49,6 @@ impl Site {
 
     /// Starts the gateways and the balancer between an engine and the origin.
     pub async fn start_with(engine: NatsCluster, origin: &str) -> Self {
-        let clock = WallClock::build();
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("cluster.key");
         std::fs::write(&key, [7; 32].map(|byte: u8| format!("{byte:02x}")).concat()).unwrap();
@@ -76,16 +75,19 @@ impl Site {
                     key.display(),
                     LEASE.as_secs()
                 ));
-            let environment = clock.environment(ahead);
-            let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let clock = ProcessClock::build();
+            clock.set_wall_clock_ahead(ahead);
+            let [library, numbers] = clock.environment();
+            // An hour of debug lines would fill the test's memory.
+            let environment = [(library.0, &*library.1), (numbers.0, &*numbers.1), ("RILLGATE_LOG", "info")];
             let gateway = Rillgate::start_with(&setup.toml_at(address), &environment).await;
-            gateways.push(Node { gateway, lines });
+            gateways.push(Node { gateway, clock, lines });
             addresses.push(address);
         }
         let address = reserved_addr::reserve();
         let balancer = balancer(folder.path().join("haproxy.cfg"), address, &addresses);
         eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;
-        Self { engine, gateways, balancer, address, _clock: clock, _folder: folder }
+        Self { engine, gateways, balancer, address, _folder: folder }
     }
 
     /// The address of the balancer.

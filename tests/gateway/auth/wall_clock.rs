@@ -4,15 +4,15 @@ use serde_json::json;
 
 use super::fixture::{AuthFixture, PROTOCOLS, bearer, in_seconds, route, token};
 use crate::support::origin::Emission;
+use crate::support::process_clock::ProcessClock;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Ending;
 use crate::support::wait::DEADLINE;
-use crate::support::wall_clock::WallClock;
 
 #[tokio::test]
 async fn responses_end_when_the_wall_clock_is_set_past_the_expiry_of_their_tokens() {
-    let (fixture, clock) = (AuthFixture::new().await, WallClock::build());
-    let environment = clock.environment(0);
+    let (fixture, clock) = (AuthFixture::new().await, ProcessClock::build());
+    let environment = clock.environment();
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let config = fixture.config_with_main("0s", &route("prices", "/prices/{symbol}", ""));
     let gateway = Rillgate::start_with(&config, &environment).await;
@@ -24,7 +24,7 @@ async fn responses_end_when_the_wall_clock_is_set_past_the_expiry_of_their_token
         remaining.push(client.subscribe("/prices/x", &[("authorization", &lasting)]).await);
     }
 
-    clock.set();
+    clock.set_wall_clock_ahead(3600);
 
     for mut subscription in ending {
         assert_eq!(subscription.ending(DEADLINE).await, Ending::Clean);
