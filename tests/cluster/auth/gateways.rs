@@ -15,7 +15,7 @@ use crate::support::subscription::Ending;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// A token that the gateways accept: they use the cluster's key for it too.
-fn token(subject: &str) -> String {
+pub fn token(subject: &str) -> String {
     let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
     let claims = json!({ "iss": "https://id.test", "aud": "rillgate", "sub": subject, "exp": until });
     let key = EncodingKey::from_secret(b"0123456789abcdef0123456789abcdef");
@@ -23,6 +23,12 @@ fn token(subject: &str) -> String {
 }
 
 async fn three(engine: &NatsServer, origin: &Origin) -> [Rillgate; 3] {
+    let config = config(engine, origin);
+    [start(&config).await, start(&config).await, start(&config).await]
+}
+
+/// A gateway whose only route takes tokens and tickets.
+pub fn config(engine: &NatsServer, origin: &Origin) -> String {
     rillgate::auth::install_provider();
     let issuer = r#"
         [issuers.main]
@@ -31,12 +37,11 @@ async fn three(engine: &NatsServer, origin: &Origin) -> [Rillgate; 3] {
         keys = [{ secret = { env = "CLUSTER_KEY" }, algorithm = "HS256" }]
     "#;
     let config = configuration(&[engine.url()], origin, issuer, "");
-    let config = config.replace(r#"auth = "public""#, "auth.issuers = [\"main\"]\nauth.tickets = true");
-    [start(&config).await, start(&config).await, start(&config).await]
+    config.replace(r#"auth = "public""#, "auth.issuers = [\"main\"]\nauth.tickets = true")
 }
 
 /// Sends a request to the admin port. Returns the status and the body.
-async fn admin(gateway: &Rillgate, method: &str, path: &str, body: &str) -> (u16, String) {
+pub async fn admin(gateway: &Rillgate, method: &str, path: &str, body: &str) -> (u16, String) {
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
