@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::route::stream_state;
 use crate::sse::EventId;
-use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Streams};
+use crate::stream::{EventStream, Offset, ReaderInfo, Streams};
 
 /// Describes all open streams, as `/streams` answers.
 pub(super) fn list(streams: &Streams) -> Value {
@@ -102,7 +102,7 @@ fn describe(stream: &EventStream) -> Value {
     let condition = stream.condition();
     let (route, key) = (&*stream.key().route, stream.key().to_string());
     let name = format!("{}/{}", percent_encode(route), percent_encode(&key));
-    let is_over = stream.progress().phase == Phase::Complete;
+    let is_over = stream.progress().phase.is_kept();
     let silent = (!is_over).then(|| stream.last_activity().idle_for(Instant::now()));
     let log = stream.log();
     let id = |id: Option<&EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);

@@ -17,6 +17,7 @@ use super::keys::key_set::KeyFingerprint;
 use super::token::claims::{ClaimPath, Claims};
 use super::token::extract::TokenSource;
 use super::token::json;
+use crate::runtime::field_encoder::FieldEncoder;
 
 pub(super) use form::GrantForm;
 
@@ -78,6 +79,29 @@ impl Grant {
             Some(subject) => Holder::Subject(self.issuer().clone(), subject.clone()),
             None => Holder::of_claims(&self.0.payload),
         }
+    }
+
+    /// Returns a digest of the issuer and `sub`, the same for all tokens of a subject. Without `sub` it is one of the claims,
+    /// except those that differ from token to token (`exp`, `iat`, `nbf`, `jti`).
+    pub fn subject_digest(&self) -> [u8; 32] {
+        let mut encoder = FieldEncoder::new("rillgate subject 1");
+        encoder.text(self.issuer());
+        match self.subject() {
+            Some(subject) => {
+                encoder.text("sub").text(subject);
+            }
+            None => {
+                let claims = self.claims();
+                let lasting = |name: &&String| !["exp", "iat", "nbf", "jti"].contains(&name.as_str());
+                let mut names: Vec<_> = claims.members().keys().filter(lasting).collect();
+                names.sort();
+                encoder.text("claims").number(names.len());
+                for name in names {
+                    encoder.text(name).text(&claims.members()[name].to_string());
+                }
+            }
+        }
+        encoder.digest()
     }
 
     /// Returns `jti`.

@@ -37,7 +37,7 @@ pub use keys::issuer::{Issuer, KeysState, RefreshEvent, RefreshObserver};
 pub use keys::jwks::is_key_set;
 pub use keys::key_set::{KeyError, MIN_SECRET};
 pub use keys::source_error::SourceError;
-pub use policy::authorizer::{Authorizer, AuthorizerError, Credentials};
+pub use policy::authorizer::{Authorizer, AuthorizerError, Credentials, is_cross_site};
 pub use policy::rules::Requested;
 pub use policy::trust_store::{GrantStatus, Issuers, TrustStore};
 pub use revocation::{

@@ -283,7 +283,7 @@ impl MemberTask {
         if let (Finished::Refused(memory), Some(term)) = (&finished, claim) {
             let refusal = match self.stream().progress().phase {
                 Phase::Refused(error) => super::message::encode_error(&error),
-                Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
+                Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete | Phase::Incomplete(_) => None,
             };
             let (later, log, memory) = (context.clone(), *self.member.log_id(), *memory);
             let reason = refusal.map_or(ReleaseReason::Unused, |refusal| ReleaseReason::Refused { refusal, memory });

@@ -58,7 +58,7 @@ impl StreamMessage {
                     Phase::Retrying(None) => encoder.byte(BROKEN),
                     Phase::Retrying(Some(error)) => encoder.byte(FAILING).bytes(&encode_error(error)?),
                     // Records tell the end of a stream, and a phase that is not known yet is not told.
-                    Phase::Opening | Phase::Refused(_) | Phase::Complete => return None,
+                    Phase::Opening | Phase::Refused(_) | Phase::Complete | Phase::Incomplete(_) => return None,
                 }
             }
             Self::Owns { owner, life, term } => encoder.byte(OWNS).bytes(owner.as_bytes()).number(*life).number(*term),
@@ -106,7 +106,7 @@ pub(super) fn encode_error(error: &OpenError) -> Option<Vec<u8>> {
         OpenError::Unreachable(text) => (5, text.as_str(), None),
         OpenError::ClosedEarly(text) => (6, text.as_str(), None),
         OpenError::TimedOut(time) => (7, "", Some(*time)),
-        OpenError::Complete | OpenError::Cluster(_) => return None,
+        OpenError::Complete | OpenError::Answered(_) | OpenError::Cluster(_) => return None,
     };
     let mut encoder = BinaryEncoder::default();
     let end = (0..=text.len().min(MAX_TEXT)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();

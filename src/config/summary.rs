@@ -144,6 +144,9 @@ fn route_line(route: &Settings) -> String {
         retention.bytes / 1024,
         retention.age,
     );
+    if route.post.is_some() {
+        line.push_str(", opened by POST");
+    }
     if route.open == Open::Always {
         line.push_str(", always open");
     }

@@ -60,7 +60,7 @@ pub(super) fn sample_lag(streams: &Streams, metrics: &Metrics) {
 /// The sums over one route's streams.
 #[derive(Default)]
 struct Sums {
-    by_state: [usize; 5],
+    by_state: [usize; 6],
     events: usize,
     bytes: usize,
 }

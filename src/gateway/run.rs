@@ -23,7 +23,7 @@ use crate::admin::{Admin, Readiness};
 use crate::auth::Tickets;
 use crate::config::{Config, DrainSettings};
 use crate::forward::{ExchangeLimits, Forwarder};
-use crate::http::{self, App, StaticPage, StreamOpenLimits, SubscriptionLimits};
+use crate::http::{self, App, PostStreams, StaticPage, StreamOpenLimits, SubscriptionLimits};
 use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
 use crate::runtime::file_budget::FileBudget;
@@ -101,6 +101,7 @@ impl Gateway {
                 files.clone(),
                 metrics.shares().on_refusal(Room::ForwardedRequests),
             ),
+            post_streams: PostStreams::default(),
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,
             tickets,

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
+use super::post::PostStreams;
 use super::stream_opens::StreamOpenLimits;
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub subscription_limits: SubscriptionLimits,
     /// The limits on forwarded requests.
     pub exchange_limits: ExchangeLimits,
+    /// The streams that were opened by `POST`.
+    pub post_streams: PostStreams,
     /// The rates at which requests open streams.
     pub stream_opens: StreamOpenLimits,
     /// Issuers and revocations.

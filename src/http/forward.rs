@@ -136,7 +136,7 @@ fn check(request: &IncomingRequest, forwarder: &Forwarder) -> Result<(), Rejecti
     }
     let max = forwarder.settings().body_bytes;
     if content_length(head)?.is_some_and(|length| length > max) {
-        return Err(Rejection::BodyTooLarge { max });
+        return Err(Rejection::BodyTooLarge { max, key: "forward.body_bytes" });
     }
     if head.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Rejection::Expectation);

@@ -6,12 +6,13 @@
 //!                └─▶ Rejection
 //! ```
 //!
-//! `request` reads, `response` refuses or answers, `delivery` writes events. `service` and
+//! `post` opens streams by `POST`. `request` reads, `response` refuses or answers, `delivery` writes events. `service` and
 //! `subscribe` put them together.
 
 mod app;
 mod delivery;
 mod forward;
+mod post;
 mod request;
 mod response;
 mod service;
@@ -23,6 +24,7 @@ mod upgrade;
 pub(crate) use app::App;
 pub use app::StaticPage;
 pub use delivery::notice::EVENT_TYPE;
+pub(crate) use post::PostStreams;
 pub use request::query::Query;
 pub use request::shared_values::query_parameters;
 pub use response::body::AppBody;

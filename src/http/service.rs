@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use http::header::CONNECTION;
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, Version};
 
 use super::app::App;
+use super::post::PostRequest;
 use super::request::client_info::ClientInfo;
 use super::request::head::{accepts_event_stream, announces_body, is_event_stream_request};
 use super::request::query::Query;
@@ -20,7 +21,7 @@ use super::request::trace::{REQUEST_ID, Trace};
 use super::request::{auth, cors, redact};
 use super::response::body::AppBody;
 use super::response::rejection::{Rejection, SoftRetry};
-use super::{forward, subscribe};
+use super::{forward, post, subscribe};
 use crate::listen::{self, IncomingRequest, RequestBody};
 use crate::route::path::PathFault;
 use crate::route::pattern::{Captures, Mismatch};
@@ -95,7 +96,11 @@ async fn handle(app: Arc<App>, mut request: IncomingRequest, query: Query) -> Re
     if let Some(route) = route
         && !cors::is_preflight(head)
     {
-        cors::add_headers(route.settings.cors.as_ref(), head, response.headers_mut());
+        let is_readable = cors::add_headers(route.settings.cors.as_ref(), head, response.headers_mut());
+        if is_readable && route.settings.post.is_some() {
+            let location = HeaderValue::from_static("content-location");
+            response.headers_mut().append(ACCESS_CONTROL_EXPOSE_HEADERS, location);
+        }
     }
     // A body that nobody takes is never read. An intermediary could take the bytes behind the head for another request
     // (RFC 9112, 6.1 and 11.2), so the connection ends. The same holds after a malformed request, since two parsers may
@@ -171,9 +176,27 @@ async fn handle_on_route(
         return forward::respond(app, route, captures, target, request, body, trace).await;
     }
     let ticket_authorizer = auth::ticket_authorizer(route);
-    let methods = if ticket_authorizer.is_some() { METHODS_WITH_TICKETS } else { METHODS };
+    let opened_by_post = route.settings.post.as_deref();
+    let methods = match ticket_authorizer {
+        _ if opened_by_post.is_some() => post::METHODS,
+        Some(_) => METHODS_WITH_TICKETS,
+        None => METHODS,
+    };
     if cors::is_preflight(head) {
         return Ok(cors::preflight(&route.settings, head, methods).map(AppBody::full));
+    }
+    let is_ticket = opened_by_post.is_none() || auth::names_ticket(target);
+    if let Some(settings) = opened_by_post
+        && !(head.method == Method::POST && is_ticket)
+        && (head.method == Method::POST || head.method == Method::DELETE || post::is_stream_url(&target.query))
+    {
+        let post = PostRequest { app, route, settings, captures, target, request, trace };
+        return match head.method {
+            Method::POST => post::respond(post, body).await,
+            Method::DELETE => post::stop(post).await,
+            Method::GET | Method::HEAD => post::read(post).await,
+            _ => Err(Rejection::Method { allow: methods }),
+        };
     }
     if let Some(authorizer) = ticket_authorizer.filter(|_| head.method == Method::POST) {
         if app.tasks.draining().has_started() {
@@ -185,7 +208,7 @@ async fn handle_on_route(
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(Rejection::Method { allow: methods });
     }
-    if !accepts_event_stream(head) {
+    if opened_by_post.is_none() && !accepts_event_stream(head) {
         return Err(Rejection::NotAcceptable);
     }
     let grant = auth::authorize(app, route, captures, target, request).await?;

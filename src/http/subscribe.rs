@@ -32,13 +32,25 @@ use super::response::rejection::Rejection;
 use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
 use crate::listen::IncomingRequest;
-use crate::route::{Route, RouteObserver, WhenDown};
+use crate::route::{Open, Route, RouteObserver, WhenDown};
 use crate::runtime::jitter;
 use crate::stream::{
-    EventSource, EventStream, Offset, Phase, SourceHeader, SourceRequest, StreamFeed, StreamKey, StreamSpec,
-    Subscription,
+    Attempts, EventSource, EventStream, Incompletion, Offset, Phase, SourceHeader, SourceRequest, StreamFeed,
+    StreamSpec, Subscription,
 };
 use crate::telemetry::EndReason;
+
+/// A request that was admitted to a stream.
+pub(super) struct AdmittedReader<'r> {
+    pub(super) app: &'r Arc<App>,
+    pub(super) route: &'r Arc<Route>,
+    pub(super) target: &'r RequestTarget,
+    pub(super) request: &'r IncomingRequest,
+    pub(super) client: ClientInfo,
+    pub(super) permit: SubscriptionPermit,
+    pub(super) grant: Option<Grant>,
+    pub(super) params: SubscribeParams,
+}
 
 /// Responds with a stream to a request that may read it.
 ///
@@ -54,7 +66,7 @@ pub(super) async fn respond(
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
     let head = &request.head;
-    let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay.query_id)?;
+    let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay)?;
     let client = ClientInfo::new(app, request, trace, grant.as_ref());
     let address = client.limited_address(app, &request.peer);
     let max = app.limits.load().header_bytes;
@@ -76,14 +88,32 @@ pub(super) async fn respond(
     if !app.streams.contains(&key) {
         app.stream_opens.acquire(address, key.route.clone(), longest_wait(route)).await?;
     }
-    let mut subscription = open(app, route, &key, address, source)?;
+    let subscription = app.streams.subscribe_from(address, &key, || stream_spec(route, source()))?;
+    let owner = history_owner(address, grant.as_ref());
+    let history = || HistoryRequest { source: source(), owner };
+    let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params };
+    deliver(admitted, subscription, history).await
+}
+
+/// Responds with the events of a stream to a request that was admitted to it. `history` makes what a request for the
+/// upstream's history needs.
+///
+/// # Errors
+/// The refusal, if the upstream refuses.
+pub(super) async fn deliver(
+    admitted: AdmittedReader<'_>,
+    mut subscription: Subscription,
+    history: impl FnOnce() -> HistoryRequest,
+) -> Result<Response<AppBody>, Rejection> {
+    let AdmittedReader { app, route, target, request, client, permit, grant, params } = admitted;
+    let head = &request.head;
     subscription.set_client(client.stream_client());
     let (is_followed, max_events) = (params.follow, params.limit);
-    let history = || HistoryRequest { source: source(), owner: history_owner(address, grant.as_ref()) };
     let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, history));
     let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
     let end = if is_followed { Offset::UNREACHED } else { subscription.stream().progress().end };
-    let is_complete = subscription.stream().progress().phase == Phase::Complete;
+    let is_complete =
+        matches!(subscription.stream().progress().phase, Phase::Complete | Phase::Incomplete(Incompletion::Stopped));
     if outcome.is_some() && is_complete && !subscription.has_unread() {
         return Ok(stream_complete());
     }
@@ -159,12 +189,16 @@ pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> Stream
         source,
         feed: StreamFeed::Alone,
         gap_notice,
-        is_always_open: route.settings.open == crate::route::Open::Always,
+        attempts: match route.settings.open {
+            Open::Always => Attempts::Unlimited,
+            Open::OnDemand => Attempts::UntilRefused,
+        },
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }
 
-fn source_headers(headers: Vec<(HeaderName, HeaderValue)>) -> Vec<SourceHeader> {
+/// Returns header fields as sources take them.
+pub(super) fn source_headers(headers: Vec<(HeaderName, HeaderValue)>) -> Vec<SourceHeader> {
     let header = |(name, value): (HeaderName, HeaderValue)| SourceHeader {
         name: name.as_str().to_owned(),
         value: value.as_bytes().to_vec(),
@@ -172,21 +206,11 @@ fn source_headers(headers: Vec<(HeaderName, HeaderValue)>) -> Vec<SourceHeader> 
     headers.into_iter().map(header).collect()
 }
 
-fn open(
-    app: &App,
-    route: &Arc<Route>,
-    key: &StreamKey,
-    address: Option<IpAddr>,
-    source: impl FnOnce() -> Arc<dyn EventSource>,
-) -> Result<Subscription, Rejection> {
-    Ok(app.streams.subscribe_from(address, key, || stream_spec(route, source()))?)
-}
-
 /// The time that a request waits before it may open a stream, if its head waits for the outcome.
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 
 /// Returns the time that a request waits before it may open a stream: as long as its head may wait.
-fn longest_wait(route: &Route) -> Duration {
+pub(super) fn longest_wait(route: &Route) -> Duration {
     route.settings.delivery.answer_within.unwrap_or(OPEN_WAIT)
 }
 

@@ -42,5 +42,6 @@ pub fn stream_state(stream: &EventStream) -> StreamState {
         Phase::Live => StreamState::Live,
         Phase::Retrying(_) | Phase::Refused(_) => StreamState::Retrying,
         Phase::Complete => StreamState::Complete,
+        Phase::Incomplete(_) => StreamState::Incomplete,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::pattern::PathPattern;
+use super::post_settings::PostSettings;
 use super::template::PathTemplate;
 use crate::auth::RuleSettings;
 use crate::forward::ForwardSettings;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub stream: Policy,
     /// The pages of other origins that may read the route. `None`: none.
     pub cors: Option<Cors>,
+    /// Set if a `POST` opens a stream.
+    pub post: Option<Arc<PostSettings>>,
     /// Set if the route forwards requests. Then it has no streams.
     pub forward: Option<Arc<ForwardSettings>>,
 }

@@ -62,6 +62,8 @@ pub struct EventStream {
     /// The offset after what the source had when it was first opened. [`BACKLOG_ARRIVING`] until that is known.
     backlog_end: AtomicU64,
     readers: ReaderCount,
+    /// Signals the ingest to stop because a client asks for it.
+    stop: Notify,
     /// Signals the ingest to stop because another stream needs the place.
     eviction: Notify,
     /// The last frame that sets an id without an event.
@@ -103,6 +105,7 @@ impl EventStream {
             has_early_response: AtomicBool::new(false),
             backlog_end: AtomicU64::new(0),
             readers: ReaderCount::default(),
+            stop: Notify::new(),
             eviction: Notify::new(),
             id_frames: IdFrameCache::default(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
@@ -281,11 +284,11 @@ impl EventStream {
     /// Sets the phase of the source. Wakes the readers at its first outcome and at the end.
     pub fn set_phase(&self, phase: Phase) {
         let error = phase.error();
-        let (is_live, is_complete) = (phase == Phase::Live, phase == Phase::Complete);
+        let (is_live, is_kept) = (phase == Phase::Live, phase.is_kept());
         if is_live {
             self.incarnation.write().connected.get_or_insert_with(tokio::time::Instant::now);
         }
-        let is_ended = is_complete || matches!(phase, Phase::Refused(_));
+        let is_ended = is_kept || matches!(phase, Phase::Refused(_));
         let mut is_first_outcome = false;
         let is_new = self.progress.send_if_modified(|progress| {
             let is_new = progress.phase != phase;
@@ -299,7 +302,7 @@ impl EventStream {
         if is_ended || is_first_outcome {
             self.waiters.wake_all();
         }
-        if is_complete {
+        if is_kept {
             self.readers.complete();
             self.notify_persister();
         }

@@ -36,8 +36,9 @@ mod unread;
 
 pub use event_stream::EventStream;
 pub use feed::{
-    Batch, Commit, Continuity, EventSource, Fenced, Finished, Interrupted, LiveUpstream, MAX_RETRY_AFTER, OpenError,
-    OpenOutcome, Opened, SourceAnswer, SourceHeader, SourceMethod, SourceRequest, StreamFeed, Upstream, UpstreamTiming,
+    AnswerContent, Attempts, Batch, BrokenAnswer, Commit, Continuity, EventSource, Fenced, Finished, Interrupted,
+    LiveUpstream, MAX_ANSWER_BYTES, MAX_RETRY_AFTER, OpenError, OpenOutcome, Opened, SourceAnswer, SourceHeader,
+    SourceMethod, SourceRequest, StreamFeed, Upstream, UpstreamTiming,
 };
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
 pub use identity::StreamIdentity;
@@ -51,7 +52,7 @@ pub use log::{
 };
 pub use log_store::LogStore;
 pub use persistence::{LogPersister, StoredStream};
-pub use progress::{Condition, Phase, Progress};
+pub use progress::{Condition, Incompletion, Phase, Progress};
 pub(crate) use read::{Backlog, Client, ReaderInfo, WaiterHandle};
 pub use read::{BatchOffsets, ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
 pub use registry::{EXPIRY_INTERVAL, StreamLimit, Streams};

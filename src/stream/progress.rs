@@ -32,14 +32,30 @@ pub enum Phase {
     Refused(Arc<OpenError>),
     /// The upstream has ended the stream.
     Complete,
+    /// The stream has ended before its end, and nothing will be added.
+    Incomplete(Incompletion),
+}
+
+/// The reason why a stream ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incompletion {
+    /// The upstream broke off, and its request must not be repeated.
+    Broken,
+    /// A client stopped it.
+    Stopped,
 }
 
 impl Phase {
+    /// Returns true if the source will add nothing more, and what it sent is kept.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Complete | Self::Incomplete(_))
+    }
+
     /// Returns the error of the last attempt, if it failed.
     pub fn error(&self) -> Option<String> {
         match self {
             Self::Retrying(Some(error)) | Self::Refused(error) => Some(error.to_string()),
-            Self::Retrying(None) | Self::Opening | Self::Live | Self::Complete => None,
+            Self::Retrying(None) | Self::Opening | Self::Live | Self::Complete | Self::Incomplete(_) => None,
         }
     }
 }

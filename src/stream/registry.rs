@@ -21,7 +21,7 @@ use super::key::StreamKey;
 use super::log::{LogStorage, OnEnd};
 use super::log_memory::{LogMemory, OpenStreams};
 use super::log_store::LogStore;
-use super::progress::Phase;
+use super::progress::{Incompletion, Phase};
 use super::read::Subscription;
 use super::shared_feed::SharedFeed;
 use super::shared_logs::SharedLogs;
@@ -219,6 +219,11 @@ impl Streams {
         self.memory.is_crowded(self.count())
     }
 
+    /// Returns the open stream with this key.
+    pub fn find(&self, key: &StreamKey) -> Option<Arc<EventStream>> {
+        self.open.lock().get(key).cloned()
+    }
+
     /// Returns true if the stream is open.
     pub fn contains(&self, key: &StreamKey) -> bool {
         self.open.lock().contains_key(key)
@@ -252,6 +257,11 @@ impl Streams {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
             finished = feeder.run(&stream, &self.memory) => finished,
+            () = stream.stopped() => {
+                debug!(stream = %stream.key().excerpt(), "stream stopped by a client");
+                stream.set_phase(Phase::Incomplete(Incompletion::Stopped));
+                Finished::Incomplete
+            }
             () = self.deregister_when_unused(&stream) => {
                 debug!(stream = %stream.key().excerpt(), "stream closed: no subscribers");
                 return;
@@ -333,11 +343,12 @@ impl Feeder {
 /// Completes when a stream that nothing feeds any more is of no use to new readers.
 async fn is_forgotten(stream: &EventStream, finished: Finished) {
     let policy = stream.policy();
-    let ago = match finished {
-        Finished::Complete { ago } => ago,
-        Finished::Refused(memory) => return sleep(memory).await,
+    let ago = match &finished {
+        Finished::Complete { ago } => *ago,
+        Finished::Incomplete => Duration::ZERO,
+        Finished::Refused(memory) => return sleep(*memory).await,
     };
-    let is_end_of_response = policy.current().on_end == OnEnd::Complete;
+    let is_end_of_response = finished != Finished::Incomplete && policy.current().on_end == OnEnd::Complete;
     tokio::select! {
         () = policy.elapsed(Instant::now(), |policy| policy.retention.age.saturating_sub(ago)) => {}
         // It may have been taken for the end of the stream by mistake.

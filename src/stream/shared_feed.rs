@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event_stream::EventStream;
-use super::feed::{Commit, Fenced, Finished, Ingest, LATE_REFUSAL_MEMORY, OpenError, Publisher, StreamFeed};
+use super::feed::{Attempts, Commit, Fenced, Finished, Ingest, LATE_REFUSAL_MEMORY, OpenError, Publisher, StreamFeed};
 use super::log::Entry;
 use super::log_memory::LogMemory;
 use super::progress::Phase;
@@ -36,7 +36,7 @@ impl SharedFeed {
 
     /// Returns true if the stream is to be read without readers too.
     pub fn is_always_open(&self) -> bool {
-        self.spec.is_always_open
+        self.spec.attempts == Attempts::Unlimited
     }
 
     /// Appends entries as another gateway wrote them, and wakes the readers. Waits if memory is short.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::feed::{EventSource, OpenError, StreamFeed};
+use super::feed::{Attempts, EventSource, OpenError, StreamFeed};
 use super::live_policy::LivePolicy;
 use super::log::{Gap, GapNotice, Ids, VerdictForm};
 
@@ -19,9 +19,8 @@ pub struct StreamSpec {
     pub feed: StreamFeed,
     /// Returns the encoder of gaps for the stream's clients.
     pub gap_notice: fn(VerdictForm) -> GapNotice,
-    /// True if connecting is retried whatever the upstream answers. `Streams::keep_open` is what keeps the stream
-    /// without readers.
-    pub is_always_open: bool,
+    /// The attempts to connect.
+    pub attempts: Attempts,
     /// The observer of its metrics.
     pub observer: Arc<dyn StreamObserver>,
 }

@@ -52,6 +52,8 @@ pub enum EndReason {
     Limit,
     /// Any other failure.
     Error,
+    /// A client stopped the stream.
+    Stopped,
 }
 
 /// The state of a stream's upstream connection. Label `state`.
@@ -67,6 +69,8 @@ pub enum StreamState {
     Complete,
     /// Reconnecting after the same error at the same position, more than once.
     Stuck,
+    /// Ended before its end and kept for replay.
+    Incomplete,
 }
 
 /// A resource that owners share. Label `room` of `shares_refused_total`.
@@ -128,7 +132,7 @@ impl VerdictLabel {
 }
 
 impl EndReason {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Client,
         Self::Expired,
         Self::Revoked,
@@ -140,6 +144,7 @@ impl EndReason {
         Self::Complete,
         Self::Limit,
         Self::Error,
+        Self::Stopped,
     ];
 
     /// Returns the label's value.
@@ -156,12 +161,14 @@ impl EndReason {
             Self::Complete => "complete",
             Self::Limit => "limit",
             Self::Error => "error",
+            Self::Stopped => "stopped",
         }
     }
 }
 
 impl StreamState {
-    pub(super) const ALL: [Self; 5] = [Self::Opening, Self::Live, Self::Retrying, Self::Complete, Self::Stuck];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Opening, Self::Live, Self::Retrying, Self::Complete, Self::Stuck, Self::Incomplete];
 
     /// Returns the label's value.
     pub fn as_str(self) -> &'static str {
@@ -171,6 +178,7 @@ impl StreamState {
             Self::Retrying => "retrying",
             Self::Complete => "complete",
             Self::Stuck => "stuck",
+            Self::Incomplete => "incomplete",
         }
     }
 }

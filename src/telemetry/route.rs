@@ -79,7 +79,7 @@ pub struct RouteTotals {
 struct StreamMetrics {
     subscribers: [BufferedGauge; 2],
     subscriptions: [BufferedCounter; VerdictLabel::ALL.len()],
-    ended: [BufferedCounter; 11],
+    ended: [BufferedCounter; 12],
     streams: [BufferedGauge; StreamState::ALL.len()],
     upstream_events: BufferedCounter,
     upstream_bytes: BufferedCounter,

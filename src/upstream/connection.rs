@@ -42,7 +42,7 @@ enum ExchangeBody {
     Http2(Http2Body),
 }
 
-/// Connects to `origin` and sends `request`.
+/// Connects to `origin` and sends `request`, which may reach it twice if `may_repeat`.
 ///
 /// The connect timeout of `settings` bounds the connection. The caller bounds the time for the response.
 ///
@@ -53,9 +53,11 @@ pub(super) async fn send_request(
     settings: &UpstreamSettings,
     origin: &Origin,
     request: Request<Bytes>,
+    may_repeat: bool,
 ) -> Result<UpstreamExchange, ConnectError> {
     if let Some(pool) = &settings.http2 {
-        let (response, body) = http2_exchange::send_request(pool, budget, settings, origin, request).await?;
+        let (response, body) =
+            http2_exchange::send_request(pool, budget, settings, origin, request, may_repeat).await?;
         return Ok(UpstreamExchange { response, body: ExchangeBody::Http2(body) });
     }
     let io = connect(budget, settings, origin).await.map_err(ConnectError::Unreachable)?;

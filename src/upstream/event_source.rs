@@ -12,6 +12,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HOST, 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use tokio::time::timeout;
 
+use super::answer_reader::read_answer;
 use super::connect_error::ConnectError;
 use super::connection::send_request;
 use super::request_target::request_target;
@@ -53,7 +54,8 @@ impl HttpEventSource {
         Self { settings, stream_request, budget }
     }
 
-    /// Tries the origins in order. Goes on to the next one if an origin is down, and stops if one refuses.
+    /// Tries the origins in order. Goes on to the next one if an origin is down, and stops if one refuses, or may have
+    /// received a request that must not be repeated.
     async fn open_first_available(&self, after: Option<&EventId>) -> Result<OpenOutcome, OpenError> {
         let mut last_outcome = None;
         for origin in &self.settings.origins {
@@ -71,7 +73,8 @@ impl HttpEventSource {
                 Ok(OpenOutcome::Answer(answer)) => answer.is_down(),
                 Err(error) => error.is_down(),
             };
-            if !is_down {
+            let is_unsent = matches!(outcome, Err(OpenError::Unreachable(_)));
+            if !is_down || !(is_unsent || self.stream_request.may_repeat()) {
                 return outcome;
             }
             last_outcome = Some(outcome);
@@ -91,8 +94,9 @@ impl HttpEventSource {
                 let authorization = token.authorization(&settings.name).await;
                 request.headers_mut().entry(AUTHORIZATION).or_insert(authorization);
             }
-            let exchange =
-                send_request(&self.budget, settings, origin, request).await.map_err(|error| match error {
+            let exchange = send_request(&self.budget, settings, origin, request, self.stream_request.may_repeat())
+                .await
+                .map_err(|error| match error {
                     ConnectError::Unreachable(reason) => OpenError::Unreachable(reason),
                     ConnectError::Closed(reason) => OpenError::ClosedEarly(format!(
                         "{} closed the connection without a response: {reason}",
@@ -108,7 +112,15 @@ impl HttpEventSource {
                     let reader = ResponseReader::new(exchange, settings.max_event, settings.idle_timeout);
                     return Ok(Response::Stream(Box::new(reader), continuity));
                 }
+                ResponseKind::Answer(answer) if self.stream_request.method == SourceMethod::Post => {
+                    let content = Some(read_answer(exchange, self.budget.tasks()).await);
+                    return Ok(Response::Answer(SourceAnswer { content, ..answer }));
+                }
                 ResponseKind::Answer(answer) => return Ok(Response::Answer(answer)),
+                ResponseKind::Redirect(_) if !self.stream_request.may_repeat() => {
+                    let status = exchange.response.status().as_u16();
+                    return Err(OpenError::Invalid(format!("the upstream redirects a POST with {status}")));
+                }
                 // Other redirects of a request with a body may drop it (RFC 9110, 15.4.2 to 15.4.4).
                 ResponseKind::Redirect(_)
                     if self.stream_request.method == SourceMethod::Post

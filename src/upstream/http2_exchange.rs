@@ -1,7 +1,7 @@
 //! One exchange with an origin over HTTP/2: a stream on a connection of the [`Http2Pool`].
 //!
-//! A request that a connection has not accepted is sent on another one, since it was not processed (RFC 9113, 8.7). Nothing
-//! else is sent twice. The window of the stream opens again as its bytes are taken.
+//! A request that a connection has not accepted is sent on another one, since it was not processed (RFC 9113, 8.7), unless
+//! it must not be repeated in any case. Nothing else is sent twice. The window of the stream opens again as its bytes are taken.
 
 use std::task::{Context, Poll, ready};
 
@@ -38,10 +38,11 @@ pub(super) async fn send_request(
     settings: &UpstreamSettings,
     origin: &Origin,
     request: Request<Bytes>,
+    may_repeat: bool,
 ) -> Result<(Response<()>, Http2Body), ConnectError> {
     let name = format!("{}://{}", origin.scheme, origin.authority);
     let request = with_target(origin, request);
-    send_on_pool(pool, &name, budget.tasks(), || open(budget, settings, origin), request).await
+    send_on_pool(pool, &name, budget.tasks(), || open(budget, settings, origin), request, may_repeat).await
 }
 
 /// Sends `request` on a connection of the pool, or on one from `open`.
@@ -51,6 +52,7 @@ async fn send_on_pool<T, F>(
     tasks: &Tasks,
     open: impl Fn() -> F,
     request: Request<Bytes>,
+    may_repeat: bool,
 ) -> Result<(Response<()>, Http2Body), ConnectError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -64,7 +66,8 @@ where
             Ok((response, data)) => return Ok((response, Http2Body { data, permit })),
             Err(error) => error,
         };
-        if permit.is_new || !is_unprocessed(&error) {
+        let is_unsent = matches!(error, SendError::NotReady(_));
+        if permit.is_new || !(is_unsent || (may_repeat && is_unprocessed(&error))) {
             return Err(connect_error(&permit, &error));
         }
         permit.retire();

@@ -15,6 +15,7 @@
 //! | `response_reader` | the items of a response's body |
 //! | `chained` | an upstream that is a rillgate |
 
+mod answer_reader;
 mod chained;
 mod connect_error;
 mod connection;

@@ -62,6 +62,7 @@ fn answer(status: StatusCode, headers: &HeaderMap) -> SourceAnswer {
         status: status.as_u16(),
         content_type: content_type::essence(headers).or_else(given),
         retry_after: headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
+        content: None,
     }
 }
 

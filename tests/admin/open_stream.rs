@@ -11,8 +11,8 @@ use rillgate::limits::SharedLimits;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, OpenOutcome, Opened, Policy, StreamFeed, StreamIdentity,
-    StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+    Attempts, Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, OpenOutcome, Opened, Policy, StreamFeed,
+    StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 
 pub const KEY: &str = "/prices/EURUSD";
@@ -53,7 +53,7 @@ fn subscribe(streams: &Streams) -> Subscription {
         source: Arc::new(Silent),
         feed: StreamFeed::Alone,
         gap_notice: |_| |_, _| None,
-        is_always_open: false,
+        attempts: Attempts::UntilRefused,
         observer: Arc::new(Uncounted),
     };
     streams.subscribe(&key, spec).expect("room for one stream")

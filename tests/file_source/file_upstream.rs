@@ -92,7 +92,7 @@ fn open(path: &Path, after: Option<&EventId>) -> Result<OpenOutcome, OpenError> 
     if path.is_dir() {
         // As a server of files does, which has a listing for it.
         let content_type = Some("application/json".to_owned());
-        return Ok(OpenOutcome::Answer(SourceAnswer { status: 200, content_type, retry_after: None }));
+        return Ok(OpenOutcome::Answer(SourceAnswer { status: 200, content_type, retry_after: None, content: None }));
     }
     let (follower, mut retained) = Follower::open(path).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {

@@ -14,7 +14,7 @@ use crate::fixture::Fixture;
 
 fn answer(status: u16, content_type: &str) -> SourceAnswer {
     let content_type = (!content_type.is_empty()).then(|| content_type.to_owned());
-    SourceAnswer { status, content_type, retry_after: Some(Duration::from_secs(7)) }
+    SourceAnswer { status, content_type, retry_after: Some(Duration::from_secs(7)), content: None }
 }
 
 /// Counts connections, and records the results of requests for history.

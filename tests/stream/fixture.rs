@@ -15,8 +15,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, OpenOutcome, Opened,
-    Policy, Ready, SourceAnswer, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams,
+    Attempts, Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, OpenOutcome,
+    Opened, Policy, Ready, SourceAnswer, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams,
     Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -109,7 +109,7 @@ impl Fixture {
             source: Arc::new(upstream.clone()),
             feed: StreamFeed::Alone,
             gap_notice: |_| |_, _| None,
-            is_always_open: false,
+            attempts: Attempts::UntilRefused,
             observer: Arc::new(Uncounted),
         };
         let limits = Arc::new(ArcSwap::from_pointee(Limits { streams: 10, ..default_limits() }));

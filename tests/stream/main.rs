@@ -28,7 +28,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::StreamExt;
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    Continuity, EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, OpenOutcome, Opened, Phase, Policy, Ready,
+    Attempts, Continuity, EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, OpenOutcome, Opened, Phase, Policy, Ready,
     ResumeVerdict, Retention, Start, StreamLimit,
 };
 use tokio::task::JoinSet;
@@ -125,7 +125,7 @@ async fn a_stream_that_is_down_holds_or_refuses_its_readers() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_kept_open_needs_no_reader_and_retries_after_a_refusal() {
     let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
-    fixture.spec.is_always_open = true;
+    fixture.spec.attempts = Attempts::Unlimited;
     fixture.streams.keep_open([key_of("/a")].into());
     fixture.upstream.will_refuse(OpenError::NotFound("404".to_owned()));
     let upstream = fixture.upstream.will_open();

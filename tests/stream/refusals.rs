@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rillgate::runtime::backoff::Backoff;
-use rillgate::stream::{OpenError, Policy};
+use rillgate::stream::{Attempts, OpenError, Policy};
 use tokio::time::sleep;
 
 use crate::fixture::Fixture;
@@ -32,7 +32,7 @@ async fn a_refusal_reaches_all_waiting_readers_and_is_remembered_for_a_second() 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_respected_up_to_its_maximum() {
     let mut fixture = Fixture::new(Policy::default());
-    fixture.spec.is_always_open = true;
+    fixture.spec.attempts = Attempts::Unlimited;
     let wanted = [7, 100, 300].map(Duration::from_secs);
     for (status, wait) in [429, 503, 503].into_iter().zip(wanted) {
         let retry_after = Some(wait);

@@ -264,7 +264,7 @@ impl Authorizer {
 /// Without it, `Sec-Fetch-Site` must say that the page is of this origin, or that there is no page (a typed address). A
 /// page of a sibling subdomain (`same-site`) gets the user's cookies sent along but is not trusted. A client that sends
 /// neither field is not a browser, or is a browser on a plain connection to another host. `null` is nobody's origin.
-fn is_cross_site(request: Credentials<'_>) -> bool {
+pub fn is_cross_site(request: Credentials<'_>) -> bool {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (None, _) => {

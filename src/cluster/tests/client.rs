@@ -213,7 +213,7 @@ async fn deliver(gateway: &Gateway, reader: &mut Subscription, after: Option<&st
                     let _ = told.send(Told::Lines(frame.body()));
                 });
             }
-            Ready::Complete | Ready::Refused => return,
+            Ready::Complete | Ready::Incomplete(_) | Ready::Refused => return,
         }
     }
 }

@@ -23,8 +23,8 @@ use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
 use crate::sse::Encoder;
 use crate::stream::{
-    Gap, LivePolicy, LogStorage, OpenError, Policy, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec,
-    Streams, Subscription,
+    Attempts, Gap, LivePolicy, LogStorage, OpenError, Policy, StreamFeed, StreamIdentity, StreamKey, StreamObserver,
+    StreamSpec, Streams, Subscription,
 };
 
 /// The state that all gateways of a schedule share.
@@ -146,7 +146,7 @@ impl Gateway {
                     Some(encoder.finish())
                 }
             },
-            is_always_open: false,
+            attempts: Attempts::UntilRefused,
             observer: Arc::new(Uncounted),
         };
         self.streams.subscribe(&World::key(stream), spec).ok()

@@ -179,11 +179,24 @@ pub(super) fn share(
 }
 
 /// Reads `[routes.replay]`: event ids, replay to clients, and what it has of a stream's policy.
-pub(super) fn replay(table: &ReplayTable<'_>, references: References<'_>) -> (Policy, Ids, ReplaySettings) {
+/// Beside `[routes.post]` the defaults are another start, and ids for all events.
+pub(super) fn replay(
+    table: &ReplayTable<'_>,
+    references: References<'_>,
+    is_opened_by_post: bool,
+) -> (Policy, Ids, ReplaySettings) {
     let retention = Retention { events: table.events.get(), bytes: table.bytes.get(), age: table.age.get() };
-    let (storage, verdict, ids) = (table.store.get(), table.verdict.get(), table.ids.get());
+    let (storage, verdict) = (table.store.get(), table.verdict.get());
+    let ids = if is_opened_by_post && !table.ids.is_given() { Ids::Fill } else { table.ids.get() };
+    let default_start = if is_opened_by_post { Start::Oldest } else { Start::Live };
+    if is_opened_by_post && table.read_through.get() {
+        table.read_through.report("would send a POST again: not allowed beside [routes.post]");
+    }
+    if is_opened_by_post && storage == LogStorage::Cluster {
+        table.store.report("streams opened by POST are not shared by gateways yet: use \"memory\" or \"disk\"");
+    }
     let replay = ReplaySettings {
-        start: table.start.value().and_then(|value| start(&value)).unwrap_or(Start::Live),
+        start: table.start.value().and_then(|value| start(&value)).unwrap_or(default_start),
         on_gap: table.on_gap.get(),
         query_id: table.query_id.strings(parsers::parameter),
         read_through: read_through(table, ids),
@@ -222,8 +235,10 @@ fn start(value: &Value<'_>) -> Option<Start> {
     start
 }
 
-/// Reads `[routes.delivery]`. Also returns `linger`.
-pub(super) fn delivery(table: &DeliveryTable<'_>) -> (DeliverySettings, Duration) {
+/// Reads `[routes.delivery]`. Also returns `linger`. Beside `[routes.post]` the defaults are that clients wait for the
+/// outcome, are refused when the upstream is down, and that a stream goes on without readers for longer.
+pub(super) fn delivery(table: &DeliveryTable<'_>, is_opened_by_post: bool) -> (DeliverySettings, Duration) {
+    let is_post_default = |is_given: bool| is_opened_by_post && !is_given;
     let delivery = DeliverySettings {
         heartbeat: table.heartbeat.get(),
         retry: table.retry.get(),
@@ -233,11 +248,24 @@ pub(super) fn delivery(table: &DeliveryTable<'_>) -> (DeliverySettings, Duration
         gather: table.gather.get(),
         end: table.end.get(),
         incremental: table.incremental.get(),
-        answer_within: table.answer_within.nonzero(),
-        when_down: table.when_down.get(),
+        answer_within: match is_post_default(table.answer_within.is_given()) {
+            true => None,
+            false => table.answer_within.nonzero(),
+        },
+        when_down: match is_post_default(table.when_down.is_given()) {
+            true => WhenDown::Refuse,
+            false => table.when_down.get(),
+        },
     };
-    (delivery, table.linger.get())
+    let linger = match is_post_default(table.linger.is_given()) {
+        true => POST_LINGER,
+        false => table.linger.get(),
+    };
+    (delivery, linger)
 }
+
+/// Default time for which a stream that was opened by `POST` goes on without readers.
+const POST_LINGER: Duration = Duration::from_secs(600);
 
 /// Reads `[routes.cors]`.
 pub(super) fn cors(table: &CorsTable<'_>) -> Cors {

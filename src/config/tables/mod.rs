@@ -17,6 +17,7 @@ mod forward;
 mod issuers;
 mod listeners;
 mod parsers;
+mod post;
 mod referenced_files;
 mod references;
 mod root;

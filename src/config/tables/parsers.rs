@@ -90,6 +90,20 @@ pub(super) fn reference<'a, T>(
 
 /// Returns the reason why a header must not be set on upstream requests, or `None` if it may be set.
 pub(super) fn reserved_header(name: &HeaderName) -> Option<&'static str> {
+    const OWN: &[&str] = &["host", "accept"];
+    if is_hop_by_hop(name) {
+        return Some("applies to a single connection (RFC 9110, 7.6.1)");
+    }
+    match name.as_str() {
+        "content-length" | "expect" => Some("applies to a request body, and upstream requests have none"),
+        "accept-encoding" => Some("is set by the gateway, which does not accept compressed responses"),
+        "last-event-id" => Some("is set by the gateway; use upstreams.resume to send the id elsewhere"),
+        _ => OWN.contains(&name.as_str()).then_some("is set by the gateway"),
+    }
+}
+
+/// Returns true if the header applies to a single connection (RFC 9110, 7.6.1).
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     const HOP_BY_HOP: &[&str] = &[
         "connection",
         "keep-alive",
@@ -101,16 +115,7 @@ pub(super) fn reserved_header(name: &HeaderName) -> Option<&'static str> {
         "transfer-encoding",
         "upgrade",
     ];
-    const OWN: &[&str] = &["host", "accept"];
-    if HOP_BY_HOP.contains(&name.as_str()) {
-        return Some("applies to a single connection (RFC 9110, 7.6.1)");
-    }
-    match name.as_str() {
-        "content-length" | "expect" => Some("applies to a request body, and upstream requests have none"),
-        "accept-encoding" => Some("is set by the gateway, which does not accept compressed responses"),
-        "last-event-id" => Some("is set by the gateway; use upstreams.resume to send the id elsewhere"),
-        _ => OWN.contains(&name.as_str()).then_some("is set by the gateway"),
-    }
+    HOP_BY_HOP.contains(&name.as_str())
 }
 
 /// Parses the name of a header that may be set on upstream requests.
@@ -137,7 +142,7 @@ pub(super) fn upstream_header<T>(value: &Value<'_, T>, name: &str) -> Option<Hea
 
 /// Parses the name of a query parameter. Rejects the gateway's own parameters.
 pub(super) fn parameter(value: &Value<'_>, name: &str) -> Option<String> {
-    if ["follow", "limit", "ticket"].contains(&name) {
+    if ["follow", "limit", "ticket", "rillgate-stream"].contains(&name) {
         value.report("reserved for the gateway");
         return None;
     }

@@ -11,6 +11,7 @@ use super::auth::{self, AuthTable, PublicAccess};
 use super::delivery::{self, CorsTable, DeliveryTable, ReplayTable, ShareTable};
 use super::forward::{self, ForwardTable};
 use super::parsers;
+use super::post::{self, PostContext, PostTable};
 use super::references::References;
 use crate::config::engine::{KeyEntry, OneOf, Value, keys, variants};
 use crate::forward::ForwardSettings;
@@ -51,6 +52,8 @@ keys! {
         delivery: DeliveryTable<'a> = optional,
         /// Web pages of other origins that may read the route. Absent: none.
         cors: CorsTable<'a> = optional,
+        /// Opens streams by POST, such as the answers of language models. Absent: POST is refused.
+        post: PostTable<'a> = optional,
         /// Sends every request on as it comes, instead of opening streams. May be empty.
         forward: ForwardTable<'a> = optional,
     }
@@ -105,8 +108,9 @@ fn route(
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
     let (mut access, bound) = auth::access(&table.auth, references).unzip();
-    let (policy, ids, replay) = delivery::replay(&table.replay.table(), references);
-    let (delivery, linger) = delivery::delivery(&table.delivery.table());
+    let is_opened_by_post = table.post.is_given();
+    let (policy, ids, replay) = delivery::replay(&table.replay.table(), references, is_opened_by_post);
+    let (delivery, linger) = delivery::delivery(&table.delivery.table(), is_opened_by_post);
     let share = delivery::share(&table.share.table(), access.as_ref(), upstream.as_deref(), &replay.query_id);
     if let Some(Access::Token(rules)) = &mut access {
         rules.shared = share.claims.iter().map(|(_, claim)| claim.clone()).collect();
@@ -118,7 +122,17 @@ fn route(
     } else if open == Open::Always && share != ShareSettings::default() {
         table.open.report("\"always\" needs a single stream, but share creates several");
     }
-    let on_end = table.on_end.get();
+    let on_end = if is_opened_by_post && !table.on_end.is_given() { OnEnd::Complete } else { table.on_end.get() };
+    let post = is_opened_by_post.then(|| {
+        let context = PostContext { access: access.as_ref(), upstream: upstream.as_deref(), share: &share };
+        Arc::new(post::post(&table.post.table(), context))
+    });
+    if is_opened_by_post && open == Open::Always {
+        table.open.report("\"always\" needs a single stream, but each POST may open one");
+    }
+    if on_end == OnEnd::Reconnect && post.as_ref().is_some_and(|post| !post.retry) {
+        table.on_end.report("\"reconnect\" would send a POST again: it needs post.retry = true");
+    }
     let soft_refusal = table.soft_refusal.get();
     let cors = table.cors.read().as_ref().map(delivery::cors);
     check_token_parameters(table, access.as_ref(), &replay.query_id);
@@ -149,6 +163,7 @@ fn route(
         ids,
         stream: policy,
         cors,
+        post,
         forward,
     })
 }
@@ -210,7 +225,7 @@ fn forward(
         }
         return None;
     }
-    let of_streams: [&KeyEntry<'_>; 7] = [
+    let of_streams: [&KeyEntry<'_>; 8] = [
         &table.upstream_path,
         &table.open,
         &table.on_end,
@@ -218,6 +233,7 @@ fn forward(
         &table.share,
         &table.replay,
         &table.delivery,
+        &table.post,
     ];
     for key in of_streams.into_iter().filter(|key| key.is_given()) {
         key.report("has no effect beside [routes.forward]: it is for streams");

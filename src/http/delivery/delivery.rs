@@ -20,7 +20,8 @@ use crate::route::{DeliverySettings, EndForm, Lagging, Settings};
 use crate::runtime::side_waker::SideWaker;
 use crate::sse::{Encoder, EventId, Frame};
 use crate::stream::{
-    BatchOffsets, EventStream, Gap, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle,
+    BatchOffsets, EventStream, Gap, Incompletion, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription,
+    WaiterHandle,
 };
 use crate::telemetry::EndReason;
 
@@ -133,12 +134,16 @@ impl Delivery {
         if let Poll::Ready(end) = self.poll_side(cx, other) {
             return Poll::Ready(NextWrite::End(end));
         }
-        match self.subscription.poll_ready(cx) {
-            Poll::Ready(Ready::Complete) => return Poll::Ready(NextWrite::End(EndReason::Complete)),
-            Poll::Ready(Ready::Refused) => return Poll::Ready(NextWrite::End(EndReason::Error)),
-            Poll::Ready(Ready::Entries) => {}
+        let over = match self.subscription.poll_ready(cx) {
+            Poll::Ready(Ready::Entries) => None,
+            Poll::Ready(Ready::Complete) => Some(EndReason::Complete),
+            Poll::Ready(Ready::Incomplete(Incompletion::Stopped)) => Some(EndReason::Stopped),
+            Poll::Ready(Ready::Refused | Ready::Incomplete(Incompletion::Broken)) => Some(EndReason::Error),
             Poll::Pending if self.heartbeat.is_due => return Poll::Ready(NextWrite::Heartbeat),
             Poll::Pending => return Poll::Pending,
+        };
+        if let Some(over) = over {
+            return Poll::Ready(NextWrite::End(over));
         }
         // Events that fill a write already gain nothing by waiting: a replay would wait for each write, and a fast
         // stream would outrun its readers.
@@ -309,7 +314,8 @@ impl Delivery {
             | EndReason::Drain
             | EndReason::Lagged
             | EndReason::Replaced => true,
-            EndReason::Client | EndReason::Stalled | EndReason::Complete | EndReason::Limit | EndReason::Error => false,
+            EndReason::Client | EndReason::Stalled | EndReason::Complete | EndReason::Limit => false,
+            EndReason::Error | EndReason::Stopped => false,
         };
         self.settings.delivery.end == EndForm::Cut && should_reconnect
     }
@@ -323,14 +329,17 @@ impl Delivery {
                 Some(encoder.finish())
             }
             EndReason::Error => {
-                let pending = self.pending_resume.as_ref();
+                let pending = self.pending_resume.as_deref();
                 let rejection = pending.and_then(|pending| pending.rejection().cloned()).or_else(|| {
                     match self.subscription.stream().progress().phase {
                         Phase::Refused(error) => Some(Rejection::Upstream(error)),
+                        Phase::Incomplete(Incompletion::Broken) => Some(Rejection::UpstreamBroken),
+                        Phase::Incomplete(Incompletion::Stopped) => None,
                         Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
                     }
                 });
-                let id = pending.and_then(|pending| pending.params().after.id().cloned());
+                let sent_id = |pending: &PendingResume| pending.params().after.id().cloned();
+                let id = pending.map_or_else(|| self.subscription.current_id(), sent_id);
                 rejection.map(|rejection| rejection.error_event(id))
             }
             EndReason::Client
@@ -339,7 +348,8 @@ impl Delivery {
             | EndReason::Lagged
             | EndReason::Stalled
             | EndReason::Complete
-            | EndReason::Limit => None,
+            | EndReason::Limit
+            | EndReason::Stopped => None,
         }
     }
 }

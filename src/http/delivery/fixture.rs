@@ -18,7 +18,7 @@ use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Event, EventId, Frame};
 use crate::stream::{
-    Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, Offset, OpenError, OpenOutcome, Policy,
+    Attempts, Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, Offset, OpenError, OpenOutcome, Policy,
     ResumeVerdict, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use crate::telemetry::{EndReason, Metrics, Protocol};
@@ -127,7 +127,7 @@ fn subscribe(streams: &Streams) -> Subscription {
         source: Arc::new(Silent),
         feed: StreamFeed::Alone,
         gap_notice: |_| |_, _| None,
-        is_always_open: false,
+        attempts: Attempts::UntilRefused,
         observer: Arc::new(Uncounted),
     };
     streams.subscribe(&key, spec).expect("room for one stream")

@@ -17,7 +17,7 @@ use crate::http::app::App;
 use crate::http::request::last_event_id::LastEventId;
 use crate::http::request::params::SubscribeParams;
 use crate::http::response::rejection::Rejection;
-use crate::route::{Route, Start, WhenDown};
+use crate::route::{Route, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Backlog, EventSource, Gap, OpenError, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
 
@@ -208,9 +208,7 @@ impl PendingResume {
         let verdict = match &self.params.after {
             LastEventId::Known(id) => reader.resume(id.as_str(), replay.on_gap),
             LastEventId::Unreadable => reader.resume_after_gap(Gap::Unknown, replay.on_gap),
-            // A finite read without an id reads everything that is buffered.
-            LastEventId::None if !self.params.follow => reader.start_at(Start::Oldest),
-            LastEventId::None => reader.start_at(replay.start),
+            LastEventId::None => reader.start_at(self.params.start),
         };
         if let ResumeVerdict::Gap(gap) = verdict {
             self.route.metrics.gap(gap.reason());

@@ -10,11 +10,15 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response};
 use tracing::info;
 
+use super::cors;
 use super::shared_values::query_parameters;
 use super::target::RequestTarget;
-use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TicketsUnavailable, TokenFault};
+use crate::auth::{
+    Authorizer, Credentials, Denied, Grant, Requested, TicketsUnavailable, TokenFault, TokenSource, is_cross_site,
+};
 use crate::http::app::App;
-use crate::http::response::rejection::Rejection;
+use crate::http::post::STREAM_PARAMETER;
+use crate::http::response::rejection::{PostRefusal, Rejection};
 use crate::listen::IncomingRequest;
 use crate::route::{Route, percent};
 
@@ -101,6 +105,9 @@ pub(crate) async fn issue_ticket(
     for (name, value) in &shared {
         percent::push_parameter(&mut query, name, value);
     }
+    if let Some(name) = target.query.single(STREAM_PARAMETER)? {
+        percent::push_parameter(&mut query, STREAM_PARAMETER, &name);
+    }
     percent::push_parameter(&mut query, TICKET, ticket.reveal());
     // The URL is relative to the origin: behind a proxy only the client knows the name that it used.
     let url = format!("{}?{query}", target.path.encoded());
@@ -111,6 +118,36 @@ pub(crate) async fn issue_ticket(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// Returns true if the request asks for a ticket, or has one.
+pub(crate) fn names_ticket(target: &RequestTarget) -> bool {
+    !matches!(target.query.single(TICKET), Ok(None))
+}
+
+/// Checks that no page of a foreign origin made a browser send a request that changes something. Needed where the request
+/// is not bound to a credential that only its own page can send.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn check_origin(
+    route: &Route,
+    target: &RequestTarget,
+    request: &IncomingRequest,
+    grant: Option<&Grant>,
+) -> Result<(), Rejection> {
+    let IncomingRequest { head, peer, .. } = request;
+    if grant.map(Grant::source).is_some_and(|source| !TokenSource::is_ambient(source)) {
+        return Ok(());
+    }
+    let is_trusted_origin: &(dyn Fn(&str) -> bool + Sync) = &|origin: &str| {
+        target.is_own_origin(origin, peer.is_tls)
+            || route.settings.cors.as_ref().is_some_and(|cors| cors::is_allowed(cors, origin))
+    };
+    match is_cross_site(Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin }) {
+        true => Err(Rejection::Post(PostRefusal::CrossSite)),
+        false => Ok(()),
+    }
 }
 
 async fn authorize_token(

@@ -40,7 +40,9 @@ pub(crate) fn preflight(route: &Settings, head: &Parts, methods: &'static str) -
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("authorization, cache-control, content-type, last-event-id"),
         );
-        for name in route.share.headers.iter().chain(cors.into_iter().flat_map(|cors| &cors.headers)) {
+        let of_post = route.post.iter().flat_map(|post| post.header_names());
+        let of_cors = cors.into_iter().flat_map(|cors| &cors.headers);
+        for name in route.share.headers.iter().chain(of_cors).chain(of_post) {
             headers.append(ACCESS_CONTROL_ALLOW_HEADERS, name.clone().into());
         }
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

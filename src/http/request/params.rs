@@ -5,12 +5,15 @@ use http::request::Parts;
 use super::last_event_id::LastEventId;
 use super::query::Query;
 use crate::http::response::rejection::Rejection;
+use crate::route::{ReplaySettings, Start};
 
 /// The parameters of a subscription.
 #[derive(Clone, Debug)]
 pub struct SubscribeParams {
     /// The id to resume after.
     pub after: LastEventId,
+    /// The position without an id.
+    pub start: Start,
     /// Whether to go on with live events. With `follow=false` the response ends after the buffered ones.
     pub follow: bool,
     /// The largest number of events (`limit=N`). Default: no limit.
@@ -18,11 +21,11 @@ pub struct SubscribeParams {
 }
 
 impl SubscribeParams {
-    /// Reads the parameters of a request. `id_parameters` are the query parameters that may hold the id.
+    /// Reads the parameters of a request to a route with these settings.
     ///
     /// # Errors
     /// 400 for an invalid or duplicate parameter.
-    pub fn from_head(head: &Parts, query: &Query, id_parameters: &[String]) -> Result<Self, Rejection> {
+    pub fn from_head(head: &Parts, query: &Query, replay: &ReplaySettings) -> Result<Self, Rejection> {
         let follow = match query.single("follow")?.as_deref() {
             None | Some("true") => true,
             Some("false") => false,
@@ -39,6 +42,8 @@ impl SubscribeParams {
                 }
             },
         };
-        Ok(Self { after: LastEventId::from_head(head, query, id_parameters), follow, limit })
+        // A finite read without an id reads everything that is buffered.
+        let start = if follow { replay.start } else { Start::Oldest };
+        Ok(Self { after: LastEventId::from_head(head, query, &replay.query_id), start, follow, limit })
     }
 }

@@ -6,11 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::forward::{BrokenResponse, Download};
 use crate::http::delivery::event_body::{CutOff, EventBody};
 use crate::listen::{self, PreludeBody};
+use crate::stream::BrokenAnswer;
 
 /// The body of a response.
 pub enum AppBody {
@@ -20,6 +23,8 @@ pub enum AppBody {
     Prelude(PreludeBody),
     /// Events from the log.
     Events(Box<EventBody>),
+    /// An upstream's answer that is no event stream.
+    Answer(BoxStream<'static, Result<Bytes, BrokenAnswer>>),
     /// The body of an upstream's response.
     Forwarded(Box<Download>),
 }
@@ -42,15 +47,15 @@ impl listen::ResponseBody for AppBody {
         match self {
             Self::Events(events) => events.poll_deadline(cx, is_stalled, stall_timeout),
             // Otherwise a client without a window could keep the response forever.
-            Self::Full(_) | Self::Prelude(_) | Self::Forwarded(_) if is_stalled => Poll::Ready(()),
-            Self::Full(_) | Self::Prelude(_) | Self::Forwarded(_) => Poll::Pending,
+            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) if is_stalled => Poll::Ready(()),
+            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) => Poll::Pending,
         }
     }
 
     fn on_panic(&mut self) {
         match self {
             Self::Events(events) => events.on_panic(),
-            Self::Full(_) | Self::Prelude(_) | Self::Forwarded(_) => {}
+            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) => {}
         }
     }
 }
@@ -66,6 +71,9 @@ impl Body for AppBody {
                 Pin::new(prelude).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
             Self::Events(events) => Pin::new(events).poll_frame(cx),
+            Self::Answer(pieces) => pieces
+                .poll_next_unpin(cx)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|BrokenAnswer| CutOff))),
             Self::Forwarded(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|BrokenResponse| CutOff)))
             }
@@ -75,7 +83,7 @@ impl Body for AppBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_none(),
-            Self::Prelude(_) | Self::Events(_) => false,
+            Self::Prelude(_) | Self::Events(_) | Self::Answer(_) => false,
             Self::Forwarded(body) => body.is_end_stream(),
         }
     }
@@ -83,7 +91,7 @@ impl Body for AppBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Prelude(_) | Self::Events(_) => SizeHint::default(),
+            Self::Prelude(_) | Self::Events(_) | Self::Answer(_) => SizeHint::default(),
             Self::Forwarded(body) => body.size_hint(),
         }
     }

@@ -21,9 +21,12 @@ use crate::route::path::PathFault;
 use crate::route::pattern::{CaptureFault, Mismatch};
 use crate::runtime::arithmetic;
 use crate::sse::{Encoder, Event, EventId, Frame};
-use crate::stream::{OpenError, StreamLimit};
+use crate::stream::{OpenError, SourceAnswer, StreamLimit};
 
+mod post_refusal;
 mod rows;
+
+pub(crate) use post_refusal::PostRefusal;
 
 /// The reason why a request gets no stream, or is not forwarded.
 #[derive(Clone, Debug)]
@@ -87,13 +90,19 @@ pub enum Rejection {
     Draining,
     /// The upstream refused the stream, or is down on a route with `when_down = "refuse"`.
     Upstream(Arc<OpenError>),
+    /// The upstream broke off in the middle of a stream, and its request must not be repeated.
+    UpstreamBroken,
     /// The upstream did not answer in time, on a route with `when_down = "refuse"`.
     UpstreamSilent,
     /// The request's body is larger than the route accepts.
     BodyTooLarge {
         /// The limit in bytes.
         max: u64,
+        /// The route's key that sets it.
+        key: &'static str,
     },
+    /// A request about a stream that a `POST` opens or has opened.
+    Post(PostRefusal),
     /// The request expects something other than `100-continue`.
     Expectation,
     /// As many requests are being forwarded as a limit allows.
@@ -110,6 +119,9 @@ pub struct SoftRetry {
     /// The jitter on top, as a fraction of that time: uniform in `0.0..1.0`.
     pub jitter: f64,
 }
+
+/// Most bytes of an upstream's answer in an event.
+const ANSWER_EXCERPT_BYTES: usize = 64 * 1024;
 
 /// `Retry-After` of a temporary refusal when nothing better is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(2);
@@ -166,8 +178,18 @@ impl Rejection {
     /// event that has none would make an `EventSource` forget it.
     pub fn error_event(&self, id: Option<EventId>) -> Frame {
         let ProblemDetails { status, reason, .. } = self.problem();
-        let data = format!(r#"{{"status":{},"reason":"{reason}"}}"#, status.as_u16());
+        let data =
+            self.answer_data().unwrap_or_else(|| format!(r#"{{"status":{},"reason":"{reason}"}}"#, status.as_u16()));
         Frame::from(&Event { kind: "rillgate.error".to_owned(), data, id })
+    }
+
+    /// Returns the upstream's answer as data of an event, if that is what was not the stream.
+    fn answer_data(&self) -> Option<String> {
+        let Self::Upstream(error) = self else { return None };
+        let OpenError::Answered(SourceAnswer { status, content_type, content, .. }) = &**error else { return None };
+        let body = content.as_ref()?.excerpt(ANSWER_EXCERPT_BYTES);
+        let body = String::from_utf8_lossy(&body);
+        Some(serde_json::json!({ "status": status, "content_type": content_type, "body": body }).to_string())
     }
 
     /// The table of all refusals.
@@ -249,8 +271,10 @@ impl Rejection {
             Self::Memory => row(Status::SERVICE_UNAVAILABLE, "memory", "The gateway is full."),
             Self::Draining => row(Status::SERVICE_UNAVAILABLE, "draining", "The gateway is shutting down."),
             Self::Upstream(error) => rows::upstream(error),
+            Self::UpstreamBroken => rows::upstream_broken(),
             Self::UpstreamSilent => rows::upstream_silent(),
-            Self::BodyTooLarge { max } => rows::body_too_large(*max),
+            Self::BodyTooLarge { max, key } => rows::body_too_large(*max, key),
+            Self::Post(refusal) => refusal.problem(),
             Self::Expectation => {
                 row(Status::EXPECTATION_FAILED, "malformed", "The only expectation that is met is 100-continue.")
             }

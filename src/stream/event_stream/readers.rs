@@ -20,7 +20,7 @@ impl EventStream {
 
     /// Counts a reader less.
     pub(in crate::stream) fn remove_reader(&self) {
-        self.readers.remove(self.progress.borrow().phase != Phase::Complete);
+        self.readers.remove(!self.progress.borrow().phase.is_kept());
     }
 
     /// Returns the count of readers, and their addresses.
@@ -46,6 +46,21 @@ impl EventStream {
     /// Returns a view of the progress. Counts as a reader while it is held.
     pub(in crate::stream) fn watch_progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// Ends the stream before its end, because a client asks for it. Closes the upstream connection. Without effect on a
+    /// stream that has ended. Completes when the stream has ended. Cancel-safe.
+    pub async fn stop(&self) {
+        self.stop.notify_one();
+        let mut progress = self.watch_progress();
+        // The sender is `self`, so this is no error.
+        let _ =
+            progress.wait_for(|progress| progress.phase.is_kept() || matches!(progress.phase, Phase::Refused(_))).await;
+    }
+
+    /// Completes when the stream is to end before its end. For the ingest alone.
+    pub(in crate::stream) async fn stopped(&self) {
+        self.stop.notified().await;
     }
 
     /// Stops the ingest at once. The stream must be out of the registry and have no readers.

@@ -10,6 +10,8 @@ pub enum Finished {
         /// The time since it ended, if that was in an earlier process.
         ago: Duration,
     },
+    /// The stream ended before its end. It is kept like a complete one.
+    Incomplete,
     /// The upstream refused the first attempt, or something else feeds the stream. Holds the time for which this is
     /// remembered.
     Refused(Duration),

@@ -20,6 +20,7 @@ use super::finished::{Finished, LATE_REFUSAL_MEMORY, REFUSAL_MEMORY};
 use super::open_error::OpenError;
 use super::publisher::Publisher;
 use super::source::{Batch, Continuity, Interrupted, OpenOutcome, Opened};
+use super::source_answer::SourceAnswer;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::feed_turns::FeedTurns;
 use crate::runtime::jitter;
@@ -134,6 +135,10 @@ impl Ingest {
             self.stream.set_phase(Phase::Complete);
             return Ok(Finished::Complete { ago });
         }
+        if self.has_past && !self.spec.attempts.may_repeat() {
+            // The request was made in an earlier process.
+            return self.break_off("the gateway was restarted".to_owned()).await;
+        }
         loop {
             // The delay that the upstream asks for.
             let mut least = Duration::ZERO;
@@ -162,6 +167,9 @@ impl Ingest {
                         ConnectionEnd::Clean if self.stream.policy().current().on_end == OnEnd::Complete => {
                             return self.complete().await;
                         }
+                        ConnectionEnd::Interrupted(error) if !self.spec.attempts.may_repeat() => {
+                            return self.break_off(error.to_string()).await;
+                        }
                         ConnectionEnd::Clean => self.on_end(is_short),
                         ConnectionEnd::Interrupted(error) => self.on_interruption(error.to_string(), true),
                         ConnectionEnd::CredentialsChanged => {}
@@ -169,7 +177,10 @@ impl Ingest {
                     self.stream.set_phase(Phase::Retrying(None));
                 }
                 Err(OpenError::Complete) => return self.complete().await,
-                Err(error) if !self.has_past && !error.is_down() && !self.spec.is_always_open => {
+                Err(error) if self.is_final(&error) => {
+                    if let OpenError::Answered(SourceAnswer { content: Some(content), .. }) = &error {
+                        content.attach_ledger(self.charge.ledger());
+                    }
                     if self.spec.observer.acquire_failure_line() {
                         warn!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, %error, "stream refused");
                     }
@@ -379,16 +390,6 @@ impl Ingest {
             self.charge.resize(reading);
         }
     }
-
-    async fn complete(&mut self) -> Result<Finished, Fenced> {
-        let mark = self.dedup.end_marker(&self.stream.log(), &self.stream.id_minter(), Instant::now());
-        self.publisher.publish(mark.into_iter().collect()).await?;
-        self.publisher.finish_waking();
-        self.publisher.completed().await?;
-        info!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
-        self.stream.set_phase(Phase::Complete);
-        Ok(Finished::Complete { ago: Duration::ZERO })
-    }
 }
 
 /// Returns the encoder of gaps in the form that the policy in force asks for.
@@ -396,4 +397,5 @@ fn gap_notice(stream: &EventStream, spec: &StreamSpec) -> GapNotice {
     (spec.gap_notice)(stream.policy().current().verdict)
 }
 
+mod ending;
 mod failures;

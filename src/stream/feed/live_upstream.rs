@@ -84,6 +84,9 @@ impl EventSource for LiveSource {
         async move {
             loop {
                 let (upstream, source) = self.refresh();
+                if !self.request.may_repeat() {
+                    return source.open(after).await;
+                }
                 tokio::select! {
                     outcome = source.open(after.clone()) => return outcome,
                     () = self.upstream.credentials_changed(&upstream) => {}
@@ -98,6 +101,9 @@ impl EventSource for LiveSource {
     }
 
     fn credentials_changed(&self) -> BoxFuture<'_, ()> {
+        if !self.request.may_repeat() {
+            return std::future::pending().boxed();
+        }
         let (upstream, source) = self.last_used.lock().clone();
         async move {
             tokio::select! {

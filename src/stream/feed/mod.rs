@@ -3,6 +3,8 @@
 //! One ingest feeds one stream. It reads the source, leaves out what the log already has after a reconnect, has
 //! the rest committed where the stream asks for it, and appends.
 
+mod answer_content;
+mod attempts;
 mod commit;
 mod connection;
 mod dedup;
@@ -17,6 +19,8 @@ mod source_answer;
 mod source_request;
 mod upstream;
 
+pub use answer_content::{AnswerContent, BrokenAnswer, MAX_ANSWER_BYTES};
+pub use attempts::Attempts;
 pub use commit::{Commit, Fenced, StreamFeed};
 pub use finished::Finished;
 pub(super) use finished::LATE_REFUSAL_MEMORY;

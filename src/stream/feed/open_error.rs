@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::source_answer::SourceAnswer;
+use crate::runtime::excerpt::quote;
 use crate::runtime::human_duration::format_duration;
 
 /// The maximum for an upstream's wish to be asked later. Longer ones count as this.
@@ -29,6 +31,9 @@ pub enum OpenError {
     /// The upstream's answer is not the stream.
     #[error("{0}")]
     Invalid(String),
+    /// The upstream's answer is not the stream, and is what the clients get.
+    #[error("the upstream answered {} without an event stream", .0.status)]
+    Answered(SourceAnswer),
     /// The upstream says that it is temporarily unavailable.
     #[error("{reason}")]
     Unavailable {
@@ -59,6 +64,7 @@ impl OpenError {
             Self::Unavailable { .. } | Self::Unreachable(_) | Self::ClosedEarly(_) | Self::TimedOut(_) => true,
             Self::Cluster(_) => true,
             Self::Complete | Self::NotFound(_) | Self::RateLimited { .. } | Self::Invalid(_) => false,
+            Self::Answered(_) => false,
         }
     }
 
@@ -69,6 +75,7 @@ impl OpenError {
             Self::Complete
             | Self::NotFound(_)
             | Self::Invalid(_)
+            | Self::Answered(_)
             | Self::Unreachable(_)
             | Self::ClosedEarly(_)
             | Self::Cluster(_)
@@ -83,11 +90,70 @@ impl OpenError {
             Self::NotFound(_) => "not_found",
             Self::RateLimited { .. } => "busy",
             Self::Invalid(_) => "wrong",
+            Self::Answered(_) => "answered",
             Self::Unavailable { .. } => "failing",
             Self::Unreachable(_) => "unreachable",
             Self::ClosedEarly(_) => "dropped",
             Self::TimedOut(_) => "silent",
             Self::Cluster(_) => "cluster",
+        }
+    }
+}
+
+impl From<SourceAnswer> for OpenError {
+    fn from(answer: SourceAnswer) -> Self {
+        if answer.content.is_some() {
+            return Self::Answered(answer);
+        }
+        let SourceAnswer { status, content_type, retry_after, .. } = answer;
+        let reason = format!("the upstream answered {status}");
+        match status {
+            200 => Self::Invalid(match content_type {
+                Some(given) => {
+                    format!("the upstream's content type is {}, not text/event-stream", quote(given.as_bytes()))
+                }
+                None => "the upstream's response has no content type".to_owned(),
+            }),
+            404 | 410 => Self::NotFound(reason),
+            429 => Self::RateLimited { reason, retry_after },
+            503 => Self::Unavailable { reason, retry_after },
+            // Among server errors, RFC 9110, 15.6.4 defines `Retry-After` for 503 only.
+            500..=599 => Self::Unavailable { reason, retry_after: None },
+            _ => Self::Invalid(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::feed::answer_content::AnswerContent;
+
+    #[test]
+    fn an_answer_is_down_exactly_if_the_error_that_it_becomes_is() {
+        for status in 100..=999 {
+            let answer = SourceAnswer { status, content_type: None, retry_after: None, content: None };
+
+            assert_eq!(answer.is_down(), OpenError::from(answer).is_down(), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_answer_with_content_is_passed_on_and_no_replica_is_asked() {
+        let content = Some(AnswerContent::new(Vec::new()));
+        let answer = SourceAnswer { status: 503, content_type: None, retry_after: None, content };
+
+        assert!(!answer.is_down());
+        assert!(matches!(OpenError::from(answer.clone()), OpenError::Answered(passed) if passed == answer));
+    }
+
+    #[test]
+    fn retry_after_counts_for_429_and_503() {
+        let retry_after = Some(Duration::from_secs(7));
+        for status in [200, 403, 404, 429, 500, 503] {
+            let error = OpenError::from(SourceAnswer { status, content_type: None, retry_after, content: None });
+
+            assert_eq!(error.retry_after(), retry_after.filter(|_| [429, 503].contains(&status)), "{status}");
         }
     }
 }

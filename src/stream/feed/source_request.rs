@@ -18,9 +18,18 @@ pub struct SourceRequest {
     pub headers: Vec<SourceHeader>,
     /// The body. Empty if there is none.
     pub body: Bytes,
+    /// True if a `POST` may be sent again after a part of it was sent. A `GET` always may.
+    pub is_idempotent: bool,
     /// The header fields with the trace context of the request that opened the stream. Configured ones of the same name
     /// replace them.
     pub trace: Vec<SourceHeader>,
+}
+
+impl SourceRequest {
+    /// Returns true if the request may be sent again after a part of it was sent.
+    pub fn may_repeat(&self) -> bool {
+        self.method == SourceMethod::Get || self.is_idempotent
+    }
 }
 
 /// The method of a request to an upstream.

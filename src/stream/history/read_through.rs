@@ -105,7 +105,7 @@ impl ReadThrough {
         let mut end_of_request = None;
         loop {
             let is_decided = |progress: &Progress| match progress.phase {
-                Phase::Live | Phase::Complete | Phase::Refused(_) => true,
+                Phase::Live | Phase::Complete | Phase::Incomplete(_) | Phase::Refused(_) => true,
                 Phase::Opening | Phase::Retrying(_) => false,
             };
             timeout_at(deadline, progress.wait_for(is_decided)).await.ok()?.ok()?;
@@ -151,7 +151,7 @@ impl ReadThrough {
         match stream.progress().phase {
             Phase::Live | Phase::Complete => {}
             Phase::Opening | Phase::Retrying(_) => return Err(NotCaughtUp { is_away: true }),
-            Phase::Refused(_) => return Err(NotCaughtUp { is_away: false }),
+            Phase::Incomplete(_) | Phase::Refused(_) => return Err(NotCaughtUp { is_away: false }),
         }
         let mut result = self.join_or_start(tasks, stream, after, owner, source);
         match result.wait_for(|state| !matches!(state, CatchUpState::Running)).await.as_deref() {

@@ -16,7 +16,7 @@ use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
 use crate::stream::feed::OpenError;
 use crate::stream::log::{Gap, IdLookup, Lagged, Offset, OnGap, ResumeVerdict, Start};
-use crate::stream::progress::{Phase, Progress};
+use crate::stream::progress::{Incompletion, Phase, Progress};
 
 /// One reader of a stream.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub enum Ready {
     Entries,
     /// The stream is complete, and everything has been read.
     Complete,
+    /// The stream ended before its end, and everything has been read.
+    Incomplete(Incompletion),
     /// The stream was refused and is being removed. A client that reconnects gets the reason.
     Refused,
 }
@@ -98,7 +100,7 @@ impl Subscription {
         let has_been_live = self.stream.has_been_live();
         Poll::Ready(match &self.progress.borrow().phase {
             Phase::Opening => return Poll::Pending,
-            Phase::Live | Phase::Complete => Ok(()),
+            Phase::Live | Phase::Complete | Phase::Incomplete(_) => Ok(()),
             Phase::Refused(error) => Err(error.clone()),
             Phase::Retrying(Some(error)) if !has_been_live && !error.is_down() => Err(error.clone()),
             Phase::Retrying(_) if !is_refused_when_down => Ok(()),
@@ -243,6 +245,7 @@ impl Subscription {
         }
         is_over.then(|| match self.progress.borrow().phase {
             Phase::Refused(_) => Ready::Refused,
+            Phase::Incomplete(reason) => Ready::Incomplete(reason),
             Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => Ready::Complete,
         })
     }

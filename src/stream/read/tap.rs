@@ -39,7 +39,7 @@ impl Tap {
     /// closed.
     pub fn take(&mut self, bytes: usize) -> Option<Tapped> {
         let stream = self.stream.upgrade()?;
-        let is_over = matches!(stream.progress().phase, Phase::Complete | Phase::Refused(_));
+        let is_over = matches!(stream.progress().phase, Phase::Complete | Phase::Incomplete(_) | Phase::Refused(_));
         let log = stream.log();
         let missed = log.entries_from(self.next, self.events_read).err().map_or(0, |lagged| lagged.missed);
         self.next = self.next.max(log.start());

@@ -39,7 +39,7 @@ fn traffic_and_streams_add_up() {
     route.delivered(6, 300);
     route.sent(15);
     route.event_logs(1, 60);
-    route.streams([1, 1, 0, 0, 0]);
+    route.streams([1, 1, 0, 0, 0, 0]);
     route.rejected("full");
     let text = metrics.render();
 

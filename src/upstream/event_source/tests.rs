@@ -75,6 +75,7 @@ fn post() -> SourceRequest {
         query: "model=small".to_owned(),
         headers: vec![header("content-type", "application/json")],
         body: Bytes::from_static(b"{\"question\":1}"),
+        is_idempotent: true,
         trace: vec![header("traceparent", "00-1-2-01"), header("x-mode", "of the client")],
     }
 }
@@ -134,6 +135,9 @@ async fn a_response_that_is_no_event_stream_is_an_answer_with_its_status_type_an
 
         let Ok(OpenOutcome::Answer(answer)) = outcome else { panic!("no answer: {head}") };
         let content_type = content_type.map(ToOwned::to_owned);
-        assert_eq!(answer, SourceAnswer { status, content_type, retry_after: retry_after.map(Duration::from_secs) });
+        let retry_after = retry_after.map(Duration::from_secs);
+        let content = answer.content.clone();
+        assert!(content.is_some(), "the clients get what the answer says");
+        assert_eq!(answer, SourceAnswer { status, content_type, retry_after, content });
     }
 }

@@ -78,10 +78,10 @@ impl Server {
             let respond = poll_fn(|cx| self.requests.1.lock().poll_recv(cx)).await;
             respond.expect("the server runs").send_response(Response::new(()), false).expect("an open stream")
         };
-        let (sent, answered) =
-            tokio::join!(send_on_pool(&self.pool, "http://origin", &self.tasks, || self.open(), request), async {
-                timeout(Duration::from_secs(5), answer).await
-            });
+        let (sent, answered) = tokio::join!(
+            send_on_pool(&self.pool, "http://origin", &self.tasks, || self.open(), request, true),
+            async { timeout(Duration::from_secs(5), answer).await }
+        );
         Ok((sent?.1, answered.expect("the request has arrived")))
     }
 
@@ -151,7 +151,7 @@ async fn connections_to_an_origin_are_bounded() {
     }
 
     let request = Request::get("http://origin/events").body(Bytes::new()).expect("a request");
-    let refused = send_on_pool(&server.pool, "http://origin", &server.tasks, || server.open(), request).await;
+    let refused = send_on_pool(&server.pool, "http://origin", &server.tasks, || server.open(), request, true).await;
 
     assert!(refused.is_err_and(|error| error.to_string().contains("64 HTTP/2 connections")));
     assert_eq!(server.opened(), MAX_CONNECTIONS);

@@ -69,11 +69,20 @@ pub(super) fn upstream(error: &OpenError) -> ProblemDetails {
             row(Status::SERVICE_UNAVAILABLE, "upstream_unreachable", "Cannot connect to the upstream.")
         }
         OpenError::TimedOut(_) => upstream_silent(),
+        OpenError::Answered(answer) => {
+            let status = Status::from_u16(answer.status).unwrap_or(Status::BAD_GATEWAY);
+            row(status, "upstream_answer", invalid)
+        }
         OpenError::Invalid(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
         OpenError::ClosedEarly(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
         OpenError::Unavailable { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
         OpenError::Cluster(_) => row(Status::SERVICE_UNAVAILABLE, "cluster", "The gateways cannot agree now."),
     }
+}
+
+/// Returns the row of an upstream that broke off in the middle.
+pub(super) fn upstream_broken() -> ProblemDetails {
+    row(StatusCode::BAD_GATEWAY, "upstream_broken", "The upstream broke off in the middle of the stream.")
 }
 
 /// Returns the row of an upstream that does not answer in time.
@@ -82,9 +91,9 @@ pub(super) fn upstream_silent() -> ProblemDetails {
 }
 
 /// Returns the row of a request body that is too large.
-pub(super) fn body_too_large(max: u64) -> ProblemDetails {
+pub(super) fn body_too_large(max: u64, key: &str) -> ProblemDetails {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
-    let detail = format!("The body is larger than {} (forward.body_bytes).", size(max));
+    let detail = format!("The body is larger than {} ({key}).", size(max));
     row(StatusCode::PAYLOAD_TOO_LARGE, "body_bytes", detail)
 }
 
@@ -102,7 +111,7 @@ pub(super) fn forward(error: &ForwardError) -> ProblemDetails {
         ForwardError::InvalidResponse(_) => {
             row(Status::BAD_GATEWAY, "upstream_wrong", "The upstream's answer is not valid.")
         }
-        ForwardError::BodyTooLarge { max } => body_too_large(*max),
+        ForwardError::BodyTooLarge { max } => body_too_large(*max, "forward.body_bytes"),
         ForwardError::BodyStalled => {
             row(Status::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time (forward.idle_timeout).")
         }

@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 use rillgate_interleavings::runtime::backoff::Backoff;
 use rillgate_interleavings::runtime::tasks::Tasks;
 use rillgate_interleavings::stream::{
-    Ids, LivePolicy, Policy, Ready, Start, StreamFeed, StreamIdentity, StreamKey, StreamSpec, Streams,
+    Attempts, Ids, LivePolicy, Policy, Ready, Start, StreamFeed, StreamIdentity, StreamKey, StreamSpec, Streams,
 };
 use source::{Uncounted, Upstream};
 
@@ -59,7 +59,7 @@ impl Fixture {
             source: Arc::new(self.upstream.clone()),
             feed: StreamFeed::Alone,
             gap_notice: |_| |_, _| None,
-            is_always_open: false,
+            attempts: Attempts::UntilRefused,
             observer: Arc::new(Uncounted),
         }
     }

@@ -1,0 +1,47 @@
+//! Streams that are opened by `POST`, such as the answers of language models.
+//!
+//! ```text
+//!  POST ─▶ body ─▶ PostKey ─▶ PostStreams ─┬─▶ a stream that is open: join it
+//!                                          └─▶ a new stream: its PostSource sends the request once
+//!  GET and DELETE PATH?rillgate-stream=OPAQUE ─▶ the same stream
+//! ```
+//!
+//! A body is in memory until it has been sent, and in no log, metric or file. Of a request only digests are kept.
+
+mod answer;
+mod open;
+mod post_key;
+mod post_source;
+mod post_streams;
+mod request_body;
+mod stream_url;
+
+use std::sync::Arc;
+
+use super::app::App;
+use super::request::target::RequestTarget;
+use super::request::trace::Trace;
+use crate::listen::IncomingRequest;
+use crate::route::{PostSettings, Route};
+
+pub(super) use open::respond;
+pub(crate) use post_streams::PostStreams;
+pub(super) use stream_url::{is_stream_url, read, stop};
+
+/// A request to a route with `[routes.post]`.
+#[derive(Clone, Copy)]
+pub(super) struct PostRequest<'r> {
+    pub(super) app: &'r Arc<App>,
+    pub(super) route: &'r Arc<Route>,
+    pub(super) settings: &'r PostSettings,
+    pub(super) captures: &'r [(String, String)],
+    pub(super) target: &'r RequestTarget,
+    pub(super) request: &'r IncomingRequest,
+    pub(super) trace: &'r Trace,
+}
+
+/// The methods of a route with `[routes.post]`.
+pub(super) const METHODS: &str = "GET, HEAD, POST, DELETE";
+
+/// The query parameter that names a stream. Routes cannot share it.
+pub(crate) const STREAM_PARAMETER: &str = "rillgate-stream";

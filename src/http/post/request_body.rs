@@ -1,0 +1,88 @@
+//! The body of a `POST` that opens a stream, read as a whole.
+//!
+//! Memory is charged while it arrives. A body that is too large, too slow or broken is left where it is, so that its
+//! connection ends.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::EXPECT;
+use http_body::Body;
+use tokio::time::timeout;
+
+use crate::http::request::head::content_length;
+use crate::http::response::rejection::{PostRefusal, Rejection};
+use crate::listen::{IncomingRequest, RequestBody};
+use crate::route::PostSettings;
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger, MemoryLevel};
+
+/// A body and its memory.
+pub(super) struct PostBody {
+    pub(super) bytes: Bytes,
+    pub(super) charge: MemoryCharge,
+}
+
+/// Checks what the head says of the body.
+///
+/// # Errors
+/// The refusal, if the head is ambiguous or announces a body that is too large.
+pub(super) fn check_head(request: &IncomingRequest, settings: &PostSettings) -> Result<(), Rejection> {
+    let head = &request.head;
+    if request.is_ambiguous {
+        return Err(Rejection::malformed("The request is ambiguous: a bare line feed, or two lengths of the body."));
+    }
+    if head.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Rejection::Expectation);
+    }
+    match content_length(head)? {
+        Some(length) if length > settings.body_bytes as u64 => Err(too_large(settings)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Reads the body. Takes it once it has arrived.
+///
+/// # Errors
+/// The refusal, if it is too large, too slow or broken, or memory is full.
+pub(super) async fn read_body(
+    body: &mut Option<RequestBody>,
+    settings: &PostSettings,
+    ledger: &Arc<MemoryLedger>,
+) -> Result<PostBody, Rejection> {
+    let mut charge = MemoryCharge::new(ledger, MemoryKind::Streams, 0);
+    let mut bytes = BytesMut::new();
+    if let Some(incoming) = body {
+        let read = read_to_end(incoming, settings, &mut bytes, &mut charge);
+        timeout(settings.body_timeout, read).await.unwrap_or(Err(Rejection::Post(PostRefusal::BodyTimeout)))?;
+    }
+    *body = None;
+    Ok(PostBody { bytes: bytes.freeze(), charge })
+}
+
+async fn read_to_end(
+    incoming: &mut RequestBody,
+    settings: &PostSettings,
+    bytes: &mut BytesMut,
+    charge: &mut MemoryCharge,
+) -> Result<(), Rejection> {
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
+        let frame = frame.map_err(|_| Rejection::malformed("The body is incomplete or malformed."))?;
+        // Trailers say nothing about the stream.
+        let Ok(piece) = frame.into_data() else { continue };
+        if bytes.len() + piece.len() > settings.body_bytes {
+            return Err(too_large(settings));
+        }
+        bytes.extend_from_slice(&piece);
+        charge.resize(bytes.capacity() as u64);
+        if charge.ledger().level() == MemoryLevel::Full {
+            return Err(Rejection::Memory);
+        }
+    }
+    Ok(())
+}
+
+fn too_large(settings: &PostSettings) -> Rejection {
+    Rejection::BodyTooLarge { max: settings.body_bytes as u64, key: "post.body_bytes" }
+}

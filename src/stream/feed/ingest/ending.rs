@@ -1,0 +1,55 @@
+//! The ends of a stream: complete, or incomplete because its request must not be repeated.
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::{Ingest, gap_notice};
+use crate::stream::feed::attempts::Attempts;
+use crate::stream::feed::commit::Fenced;
+use crate::stream::feed::finished::Finished;
+use crate::stream::feed::open_error::OpenError;
+use crate::stream::log::{Gap, Offset};
+use crate::stream::progress::{Incompletion, Phase};
+
+impl Ingest {
+    pub(super) async fn complete(&mut self) -> Result<Finished, Fenced> {
+        let mark = self.dedup.end_marker(&self.stream.log(), &self.stream.id_minter(), Instant::now());
+        self.publisher.publish(mark.into_iter().collect()).await?;
+        self.publisher.finish_waking();
+        self.publisher.completed().await?;
+        info!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
+        self.stream.set_phase(Phase::Complete);
+        Ok(Finished::Complete { ago: Duration::ZERO })
+    }
+
+    /// Ends a stream whose connection broke and whose request must not be repeated. The gap tells the readers.
+    pub(super) async fn break_off(&mut self, what: String) -> Result<Finished, Fenced> {
+        // A stream that a restart interrupts twice has one gap.
+        let last = Offset(self.stream.end().0.saturating_sub(1));
+        let is_told = self.stream.log().gap_after(last).is_some();
+        if !is_told {
+            self.spec.observer.gap(Gap::Upstream);
+            self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
+            self.publisher.publish(vec![self.dedup.initial_gap(Instant::now())]).await?;
+            self.publisher.finish_waking();
+        }
+        self.stream.record_failure(Some(&what), false);
+        if self.spec.observer.acquire_failure_line() {
+            let key = self.stream.key();
+            warn!(stream = %key.excerpt(), route = %key.route, error = %what, "stream incomplete");
+        }
+        self.stream.set_phase(Phase::Incomplete(Incompletion::Broken));
+        Ok(Finished::Incomplete)
+    }
+
+    /// Returns true if no further attempt follows this error, and there was no connection before.
+    pub(super) fn is_final(&self, error: &OpenError) -> bool {
+        match self.spec.attempts {
+            Attempts::UntilRefused => !self.has_past && !error.is_down(),
+            Attempts::Unlimited => false,
+            Attempts::UntilSent => !matches!(error, OpenError::Unreachable(_)),
+            Attempts::Once => true,
+        }
+    }
+}
