@@ -13,6 +13,7 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod balanced;
 #[path = "../gateway/conformance.rs"]
 mod conformance;
 #[path = "../corpus/mod.rs"]
