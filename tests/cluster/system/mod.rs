@@ -7,6 +7,7 @@
 mod checker;
 mod disk_full;
 mod faults;
+mod fenced;
 #[path = "../../endurance/history.rs"]
 mod history;
 mod many_streams;

@@ -30,8 +30,8 @@ const KEPT: usize = 4;
 /// The time for all clients to catch up after the last failure.
 const REST: Duration = Duration::from_secs(120);
 
-/// The longest time for which two gateways may read one stream.
-const LONGEST_OVERLAP: Duration = Duration::from_secs(11);
+/// The longest time for which a stream may have two upstream connections, of which one is read.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(10);
 
 /// Clients that read while things fail.
 pub struct Trial {
