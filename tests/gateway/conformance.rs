@@ -37,6 +37,7 @@ async fn gateway_of(origin: &Origin) -> Rillgate {
         [limits]
         connections_per_ip = 10000
         subscriptions_per_ip = 10000
+        header_timeout = "60s"
         [upstreams.origin]
         urls = ["{}"]
         [[routes]]

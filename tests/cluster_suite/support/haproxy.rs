@@ -23,8 +23,8 @@ impl Haproxy {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("haproxy.cfg");
         // Small buffers: a client that does not read must reach its gateway.
-        let mut config = "global\n maxconn 5000\n nbthread 1\n tune.bufsize 8192\n tune.sndbuf.client 4096\n \
-             tune.rcvbuf.server 4096\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n \
+        let mut config = "global\n maxconn 5000\n nbthread 1\n tune.sndbuf.client 32768\n \
+             tune.rcvbuf.server 32768\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n \
              retries 5\n option redispatch 1\n"
             .to_owned();
         for (number, (address, servers)) in frontends.iter().enumerate() {
