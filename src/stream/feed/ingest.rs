@@ -20,7 +20,6 @@ use super::finished::{Finished, LATE_REFUSAL_MEMORY, REFUSAL_MEMORY};
 use super::open_error::OpenError;
 use super::publisher::Publisher;
 use super::source::{Batch, Continuity, Interrupted, OpenOutcome, Opened};
-use super::source_answer::SourceAnswer;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::feed_turns::FeedTurns;
 use crate::runtime::jitter;
@@ -178,9 +177,7 @@ impl Ingest {
                 }
                 Err(OpenError::Complete) => return self.complete().await,
                 Err(error) if self.is_final(&error) => {
-                    if let OpenError::Answered(SourceAnswer { content: Some(content), .. }) = &error {
-                        content.attach_ledger(self.charge.ledger());
-                    }
+                    self.charge_answer(&error);
                     if self.spec.observer.acquire_failure_line() {
                         warn!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, %error, "stream refused");
                     }

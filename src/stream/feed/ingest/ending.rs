@@ -9,6 +9,7 @@ use crate::stream::feed::attempts::Attempts;
 use crate::stream::feed::commit::Fenced;
 use crate::stream::feed::finished::Finished;
 use crate::stream::feed::open_error::OpenError;
+use crate::stream::feed::source_answer::SourceAnswer;
 use crate::stream::log::{Gap, Offset};
 use crate::stream::progress::{Incompletion, Phase};
 
@@ -41,6 +42,13 @@ impl Ingest {
         }
         self.stream.set_phase(Phase::Incomplete(Incompletion::Broken));
         Ok(Finished::Incomplete)
+    }
+
+    /// Counts the memory of an answer that the clients get instead of a stream.
+    pub(super) fn charge_answer(&self, error: &OpenError) {
+        if let OpenError::Answered(SourceAnswer { content: Some(content), .. }) = error {
+            content.attach_ledger(self.charge.ledger());
+        }
     }
 
     /// Returns true if no further attempt follows this error, and there was no connection before.
