@@ -178,7 +178,8 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> Result<Config
     let found = reader.finish();
     match found.is_empty() {
         true => {
-            let effective = engine::effective(tables::KEYS, Some(document.get_ref()));
+            let mut effective = engine::effective(tables::KEYS, Some(document.get_ref()));
+            tables::show_post_defaults(&mut effective, document.get_ref());
             Ok(Config { watched_files: files(|source| !source.is_watched_by_user), effective, ..config })
         }
         false => Err(Problems::locate(file, text.as_bytes(), found).with_watched_files(files(|_| true))),

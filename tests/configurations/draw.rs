@@ -93,6 +93,8 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("routes[].share.claims", &["{ x-name = 'name' }", "{}"]),
     ("routes[].replay.start", &["'live'", "'oldest'", "'last:1'", "'last:10000000'"]),
     ("routes[].replay.query_id", &["'last_event_id'", "'since'", "['a', 'last_event_id']"]),
+    ("routes[].post.key", &["'each'", "'body'", "'header:X-Key'"]),
+    ("routes[].post.forward_headers[]", &["'x-api-key'"]),
     ("routes[].cors.origins", &["['*']", "['https://app.test']", "['capacitor://localhost', 'https://app.test']"]),
     ("routes[].cors.headers[]", &["'datastar-request'"]),
 ];

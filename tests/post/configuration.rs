@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::Output;
 
-use crate::fixture::{SECRET, chat, config, public_chat};
+use http::Method;
+
+use crate::fixture::{SECRET, chat, config, public_chat, send, start};
+use crate::support::client::Client;
 use crate::support::server::Rillgate;
 
 fn check(upstream: &str, routes: &str) -> String {
@@ -46,4 +49,18 @@ fn what_would_share_or_send_by_accident_is_refused() {
 
         assert!(text.contains(message), "{routes}: {text}");
     }
+}
+
+#[tokio::test]
+async fn the_admin_port_shows_the_defaults_beside_the_table() {
+    let route = chat("key = \"body\"", "[routes.delivery]\nlinger = \"1m\"");
+    let gateway = start(&config("http://127.0.0.1:9", "", &route)).await;
+
+    let shown = send(&Client::http1(gateway.admin()), Method::GET, "/config", &[], "").await.whole().await;
+
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let route = &shown["routes"][0];
+    assert_eq!((&route["on_end"], &route["replay"]["ids"]), (&"complete".into(), &"fill".into()), "{route}");
+    assert_eq!((&route["replay"]["start"], &route["delivery"]["when_down"]), (&"oldest".into(), &"refuse".into()));
+    assert_eq!((&route["delivery"]["linger"], &route["delivery"]["answer_within"]), (&"1m".into(), &"0s".into()));
 }

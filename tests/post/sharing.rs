@@ -103,22 +103,34 @@ async fn an_equal_request_with_an_id_resumes_after_it() {
 
 #[tokio::test]
 async fn a_client_that_disconnects_does_not_stop_the_producer_until_the_linger_is_over() {
-    let (producer, gateway) =
-        producer_behind_gateway(&chat("key = \"body\"", "[routes.delivery]\nlinger = \"1s\"")).await;
+    for protocol in PROTOCOLS {
+        let (producer, gateway) =
+            producer_behind_gateway(&chat("key = \"body\"", "[routes.delivery]\nlinger = \"1s\"")).await;
+        let client = Client::new(protocol, gateway.address());
+        let mut reading = ask(&client, "alice", "{}", &[]).await;
+        producer.emit("one");
+        reading.until("data: one").await;
+
+        drop(reading);
+        let mut back = ask(&client, "alice", "{}", &[]).await;
+        producer.emit("two");
+        back.until("data: two").await;
+        assert_eq!(producer.open(), 1, "the producer goes on");
+        drop(back);
+
+        eventually(DEADLINE, || async { producer.open() == 0 }).await;
+        assert_eq!(producer.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_is_sent_in_two_lines_goes_upstream_as_one() {
+    let (producer, gateway) = producer_behind_gateway(&chat("key = \"body\"", "")).await;
     let client = Client::http2(gateway.address());
-    let mut reading = ask(&client, "alice", "{}", &[]).await;
-    producer.emit("one");
-    reading.until("data: one").await;
 
-    drop(reading);
-    let mut back = ask(&client, "alice", "{}", &[]).await;
-    producer.emit("two");
-    back.until("data: two").await;
-    assert_eq!(producer.open(), 1, "the producer goes on");
-    drop(back);
+    let _reading = ask(&client, "alice", "{}", &[("accept", "text/event-stream"), ("accept", "*/*")]).await;
 
-    eventually(DEADLINE, || async { producer.open() == 0 }).await;
-    assert_eq!(producer.asked().len(), 1);
+    assert_eq!(producer.asked()[0].headers["accept"], "text/event-stream, */*");
 }
 
 #[tokio::test]

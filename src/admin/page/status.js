@@ -130,7 +130,7 @@ function showCluster(cluster) {
 }
 
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
-const kinds = { live: "good", complete: "good", retrying: "bad", stuck: "bad" };
+const kinds = { live: "good", complete: "good", retrying: "bad", stuck: "bad", incomplete: "bad" };
 
 // Returns the streams that match the filter, in their order: in trouble, then busy, then by name.
 function matching(streams) {

@@ -27,3 +27,4 @@ mod upstreams;
 
 pub(crate) use self::referenced_files::read as read_file;
 pub(crate) use self::root::{KEYS, config};
+pub(super) use post::show_defaults as show_post_defaults;

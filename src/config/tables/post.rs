@@ -9,6 +9,9 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST,
 };
 
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
 use super::auth::is_token_header;
 use super::parsers;
 use crate::config::engine::{Distinct, List, Value, duration, keys, size};
@@ -71,6 +74,36 @@ pub(super) fn post(table: &PostTable<'_>, context: PostContext<'_>) -> PostSetti
         retry: table.retry.get(),
     }
 }
+
+/// Writes the defaults that differ beside `[routes.post]` into the effective form of a configuration `file`.
+pub(in crate::config) fn show_defaults(effective: &mut serde_json::Value, file: &DeTable<'_>) {
+    let Some(DeValue::Array(given)) = file.get("routes").map(Spanned::get_ref) else { return };
+    let shown = effective["routes"].as_array_mut().into_iter().flatten();
+    for (shown, given) in shown.zip(given.iter()) {
+        let DeValue::Table(given) = given.get_ref() else { continue };
+        if given.get("post").is_none() {
+            continue;
+        }
+        for (table, key, default) in DEFAULTS {
+            let inner = given.get(*table).and_then(|value| value.get_ref().as_table());
+            let given = if table.is_empty() { Some(given) } else { inner };
+            if given.is_none_or(|given| given.get(*key).is_none()) {
+                let shown = if table.is_empty() { &mut *shown } else { &mut shown[*table] };
+                shown[*key] = (*default).into();
+            }
+        }
+    }
+}
+
+/// The defaults that differ: table, key and value. They are applied in `routes` and `delivery`.
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("", "on_end", "complete"),
+    ("replay", "ids", "fill"),
+    ("replay", "start", "oldest"),
+    ("delivery", "answer_within", "0s"),
+    ("delivery", "when_down", "refuse"),
+    ("delivery", "linger", "10m"),
+];
 
 fn key_source(value: &Value<'_>) -> Option<PostKeySource> {
     let text = value.read()?;

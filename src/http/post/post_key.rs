@@ -51,9 +51,10 @@ impl PostFields {
     /// 400 for a field that occurs twice.
     pub(super) fn from_head(head: &Parts, settings: &PostSettings) -> Result<Self, Rejection> {
         let mut fields = Vec::new();
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT].iter() {
-            fields.extend(single(head, name)?.map(|value| (name.clone(), value)));
+        for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+            fields.extend(single(head, &name)?.map(|value| (name, value)));
         }
+        fields.extend(list(head, &ACCEPT).map(|value| (ACCEPT, value)));
         let mut encoder = FieldEncoder::new("rillgate post credentials 1");
         for name in &settings.forward_headers {
             let value = single(head, name)?;
@@ -126,6 +127,12 @@ pub(super) fn key_pair(
     let bound = subject.filter(|_| !settings.across_subjects);
     encoder.text(token).bytes(bound.as_ref().map_or(&[], |subject| &subject[..])).bytes(credentials);
     ("POST:".to_owned(), encoder.digest().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Returns the value of a field that may be sent in several lines (RFC 9110, 5.3).
+fn list(head: &Parts, name: &HeaderName) -> Option<HeaderValue> {
+    let values: Vec<_> = head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&values.join(&b", "[..])).ok().filter(|value| !value.is_empty())
 }
 
 fn single(head: &Parts, name: &HeaderName) -> Result<Option<HeaderValue>, Rejection> {
