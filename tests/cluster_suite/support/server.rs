@@ -4,9 +4,10 @@
 //! What a test does to its gateway is done to all of them. [`Gateways`] names the tests that
 //! have one gateway, without HAProxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -54,7 +55,7 @@ impl Rillgate {
 
     async fn start_each(config: &str, start: impl AsyncFn(&str) -> single::Rillgate) -> Self {
         let which = Gateways::of_this_test();
-        let engine = NatsServer::start_with("max_payload: 4MB").await;
+        let engine = NatsServer::start_at(&engine_address(), "max_payload: 4MB").await;
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join(KEY_FILE);
         std::fs::write(&key, "0123456789abcdef0123456789abcdef").unwrap();
@@ -176,6 +177,14 @@ impl Rillgate {
     pub fn log(&self) -> Vec<String> {
         self.gateways.iter().flat_map(|gateway| gateway.log()).collect()
     }
+}
+
+/// Returns a free address for an engine, of an IP address that nothing but engines uses: hundreds of them start while
+/// other tests take ports of 127.0.0.1.
+fn engine_address() -> String {
+    static HOST: LazyLock<IpAddr> = LazyLock::new(|| reserve().ip());
+    let free = TcpListener::bind((*HOST, 0)).unwrap();
+    free.local_addr().unwrap().to_string()
 }
 
 const KEY_FILE: &str = "cluster.key";

@@ -43,10 +43,14 @@ impl NatsServer {
 
     /// Starts one server with more lines of configuration.
     pub async fn start_with(extra: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let port = free_port(&["127.0.0.1"]);
-        let address = format!("127.0.0.1:{port}");
-        let mut server = Self::prepared(folder.path(), "n1", &address, extra);
+        Self::start_at(&format!("127.0.0.1:{port}"), extra).await
+    }
+
+    /// Starts one server at this address with more lines of configuration.
+    pub async fn start_at(address: &str, extra: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Self::prepared(folder.path(), "n1", address, extra);
         server._owned = Some(folder);
         server.restart();
         server.is_listening().await;
