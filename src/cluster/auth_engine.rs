@@ -82,6 +82,13 @@ impl AuthEngine {
         self.content.lock().records.remove(key);
     }
 
+    /// Forgets everything. Sequences begin anew.
+    pub(super) fn wipe(&self) {
+        let mut content = self.content.lock();
+        content.records.clear();
+        content.sequence = 0;
+    }
+
     /// Returns every record with the time for which it is kept.
     pub(super) fn records(&self) -> Vec<(AuthKey, Stored, Duration)> {
         let content = self.content.lock();

@@ -7,11 +7,11 @@ use futures_util::{StreamExt, stream};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Inner;
 use super::pending::Intent;
 use super::record::RevocationChange;
+use super::{Inner, MAX_PENDING_REMOVALS};
 use crate::auth::RevocationId;
-use crate::cluster::engine::{AuthKind, AuthRecord, EngineError};
+use crate::cluster::engine::{AuthKind, AuthRecord, EngineError, Stored};
 
 impl Inner {
     /// Takes in what other gateways write. Never returns.
@@ -91,7 +91,10 @@ impl Inner {
         if self.state.lock().versions.has_seen(&name, sequence) {
             return false;
         }
-        let Some(record) = self.decode(&name, &record.record.payload) else { return false };
+        let Some(record) = self.decode(&name, &record.record.payload) else {
+            self.state.lock().versions.skip(name, sequence);
+            return false;
+        };
         let id = record.change.id();
         let is_first_name = name == self.name(&id);
         let mut state = self.state.lock();
@@ -124,19 +127,39 @@ impl Inner {
         true
     }
 
-    /// Writes a revocation again if the engine's leader does not have it either, or has an older state of it, as after
-    /// a restored backup.
+    /// Writes a revocation, or its removal, again if the engine's leader does not have it either, or has an older state of
+    /// it, as after a restored backup. An engine that was wiped may have a newer one with a lower sequence: a removal gives
+    /// way to it.
     async fn write_if_lost(&self, id: RevocationId, name: [u8; 32]) -> Result<(), EngineError> {
-        let stored = self.engine.get(&Self::key(name)).await?.map_or(0, |stored| stored.sequence);
-        let mut state = self.state.lock();
-        if state.versions.has_seen(&name, stored + 1) && self.table.posted(&id, SystemTime::now()).is_some() {
-            state.versions.forget(&id);
-            if state.pending.get(&id).is_none() {
-                drop(state.pending.add(id, Intent::Revoke));
-                self.added.notify_one();
-            }
+        let stored = self.engine.get(&Self::key(name)).await?;
+        if self.forget_if_lost(id, &name, stored.as_ref())
+            && let Some(record) = stored
+            && self.take(AuthRecord { key: Self::key(name), record })
+        {
+            self.table.notify();
         }
         Ok(())
+    }
+
+    /// Returns true if what the engine has is to be taken in.
+    fn forget_if_lost(&self, id: RevocationId, name: &[u8; 32], stored: Option<&Stored>) -> bool {
+        let (mut state, now) = (self.state.lock(), SystemTime::now());
+        if !state.versions.has_seen(name, stored.map_or(0, |stored| stored.sequence) + 1) {
+            return false;
+        }
+        let Some(version) = state.versions.forget(&id) else { return false };
+        let intent = match version.removed_until {
+            None if self.table.posted(&id, now).is_some() => Intent::Revoke,
+            Some(until) if stored.is_none() && now < until && state.pending.removals() < MAX_PENDING_REMOVALS => {
+                Intent::Remove { seen: version.order, until: Some(until) }
+            }
+            None | Some(_) => return true,
+        };
+        if state.pending.get(&id).is_none() {
+            drop(state.pending.add(id, intent));
+            self.added.notify_one();
+        }
+        false
     }
 }
 

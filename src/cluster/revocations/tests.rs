@@ -250,6 +250,38 @@ async fn what_the_engine_lost_is_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_wipe_a_new_revocation_applies_where_its_removal_is_remembered() {
+    let engine = AuthEngine::new();
+    let [here, there] = [(); 2].map(|()| Gateway::start(&engine, b"k", 100));
+    here.loaded().await;
+    there.loaded().await;
+    assert_eq!(here.post(revocation("a", Some(3600))).await, Reach::All);
+    there.until("a", true).await;
+    assert_eq!(here.delete("a").await, Ok(Reach::All));
+    there.until("a", false).await;
+
+    engine.wipe();
+    let fresh = Gateway::start(&engine, b"k", 100);
+    fresh.loaded().await;
+    fresh.post(revocation("a", Some(3600))).await;
+
+    there.until("a", true).await;
+    here.until("a", true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_signed_is_counted_once() {
+    let engine = AuthEngine::new();
+    let (own, foreign) = (Gateway::start(&engine, b"k", 100), Gateway::start(&engine, b"f", 100));
+    own.loaded().await;
+    assert_eq!(foreign.post(revocation("a", None)).await, Reach::All);
+
+    tokio::time::sleep(Duration::from_secs(200)).await;
+
+    assert_eq!(own.foreign.0.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_removals_that_wait_are_refused_and_change_nothing() {
     let engine = AuthEngine::new();
     let here = Gateway::start(&engine, b"k", MAX_PENDING_REMOVALS + 1);

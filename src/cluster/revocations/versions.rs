@@ -35,6 +35,11 @@ impl Versions {
         self.seen.get(name).is_some_and(|seen| *seen >= sequence)
     }
 
+    /// Notes that the message cannot be read, so that it is not verified and counted again.
+    pub(super) fn skip(&mut self, name: [u8; 32], sequence: u64) {
+        self.seen.insert(name, sequence);
+    }
+
     /// Takes a record in. Returns true if it is newer than what was known of its revocation.
     pub(super) fn take(&mut self, name: [u8; 32], sequence: u64, record: &RevocationRecord) -> bool {
         self.seen.insert(name, sequence);
@@ -56,19 +61,19 @@ impl Versions {
         self.by_id.get(id).map_or(0, |version| version.order)
     }
 
-    /// Forgets a revocation, so that whatever the engine has of it is taken in.
-    pub(super) fn forget(&mut self, id: &RevocationId) {
-        if let Some(version) = self.by_id.remove(id) {
-            self.seen.remove(&version.name);
-        }
+    /// Forgets a revocation, so that whatever the engine has of it is taken in. Returns what was known.
+    pub(super) fn forget(&mut self, id: &RevocationId) -> Option<Version> {
+        let version = self.by_id.remove(id)?;
+        self.seen.remove(&version.name);
+        Some(version)
     }
 
-    /// Returns the revocations that apply and that a list of what is stored lacks, or has in an older state. At most
+    /// Returns the revocations, and removals, that a list of what is stored lacks, or has in an older state. At most
     /// `most`.
     pub(super) fn missing_in(&self, listed: &HashMap<[u8; 32], u64>, most: usize) -> Vec<(RevocationId, [u8; 32])> {
         let is_missing = |version: &Version| {
             let listed = listed.get(&version.name).copied().unwrap_or_default();
-            version.removed_until.is_none() && self.seen.get(&version.name).is_some_and(|seen| listed < *seen)
+            self.seen.get(&version.name).is_some_and(|seen| listed < *seen)
         };
         let missing = self.by_id.iter().filter(|(_, version)| is_missing(version));
         missing.map(|(id, version)| (*id, version.name)).take(most).collect()
@@ -86,7 +91,9 @@ impl Versions {
             None => listed.contains_key(&version.name) || is_needed(id),
         });
         let needed: std::collections::HashSet<_> = self.by_id.values().map(|version| version.name).collect();
-        self.seen.retain(|name, _| listed.contains_key(name) || needed.contains(name));
+        // An engine that was wiped begins with low sequences again.
+        let is_listed = |name: &[u8; 32], seen: u64| listed.get(name).is_some_and(|listed| *listed >= seen);
+        self.seen.retain(|name, seen| needed.contains(name) || is_listed(name, *seen));
     }
 }
 
