@@ -11,7 +11,7 @@
 //! | `forwarder` | a request to a response, over the origins of the upstream |
 //! | `fields` | the header fields that are not passed on |
 //! | `upload`, `download` | the bodies, with their bounds |
-//! | `tunnel` | upgraded connections |
+//! | `tunnel`, `stream_tunnel` | upgraded connections, and HTTP/2 streams that are one |
 //! | `clients`, `connector` | pooled connections |
 //! | `origins` | the origins that cannot be connected to are passed over |
 //! | `exchange_limits` | the bounds on exchanges in progress |
@@ -26,6 +26,7 @@ mod forward_error;
 mod forwarder;
 mod origins;
 mod settings;
+mod stream_tunnel;
 mod tunnel;
 mod upload;
 
@@ -35,4 +36,5 @@ pub use fields::{drop_request_fields, drop_response_fields};
 pub use forward_error::ForwardError;
 pub use forwarder::{ForwardRequest, Forwarder};
 pub use settings::{ForwardSettings, HostField};
+pub use stream_tunnel::{StreamTransport, TunnelBody};
 pub use tunnel::Tunnel;

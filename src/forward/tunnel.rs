@@ -18,7 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectiona
 use tokio::time::{Instant, sleep_until};
 
 use super::exchange_limits::ExchangePermit;
-use crate::listen::Transport;
 use crate::telemetry::ForwardMetrics;
 
 /// An upstream's side of an upgraded connection, once its response has been read.
@@ -29,8 +28,8 @@ pub struct Tunnel {
 }
 
 /// The client's side. Counts bytes and remembers the last one.
-struct Observed {
-    transport: Transport,
+struct Observed<C> {
+    transport: C,
     activity: Arc<Activity>,
 }
 
@@ -49,7 +48,12 @@ impl Tunnel {
 
     /// Copies bytes in both directions until an end, or until `ended` completes. `read_ahead` are bytes that the client
     /// has sent already.
-    pub async fn run(self, client: Transport, read_ahead: Vec<u8>, ended: impl Future<Output = ()>) {
+    pub async fn run(
+        self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        read_ahead: Vec<u8>,
+        ended: impl Future<Output = ()>,
+    ) {
         let Ok(upstream) = self.upstream.await else { return };
         let (mut upstream, started) = (TokioIo::new(upstream), Instant::now());
         let metrics = self.exchange.metrics().clone();
@@ -86,7 +90,7 @@ impl Activity {
     }
 }
 
-impl AsyncRead for Observed {
+impl<C: AsyncRead + Unpin> AsyncRead for Observed<C> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
@@ -96,7 +100,7 @@ impl AsyncRead for Observed {
     }
 }
 
-impl AsyncWrite for Observed {
+impl<C: AsyncWrite + Unpin> AsyncWrite for Observed<C> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(&mut self.transport).poll_write(cx, bytes))?;
         self.activity.metrics.sent_to_client(count as u64);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, EXPECT, UPGRADE};
+use http::header::{CONNECTION, EXPECT, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tracing::warn;
 
@@ -18,9 +18,9 @@ use super::request::target::RequestTarget;
 use super::request::trace::Trace;
 use super::response::body::AppBody;
 use super::response::rejection::Rejection;
-use super::upgrade::{UpgradePermission, requested_protocol};
+use super::upgrade::{RequestedUpgrade, UpgradePermission, is_accepted, is_websocket_stream};
 use crate::forward::{
-    Download, DownloadProgress, ForwardError, ForwardRequest, Forwarder, Tunnel, drop_request_fields,
+    Download, DownloadProgress, ForwardError, ForwardRequest, Forwarder, StreamTransport, Tunnel, drop_request_fields,
     drop_response_fields,
 };
 use crate::listen::{IncomingRequest, RequestBody};
@@ -53,25 +53,25 @@ pub(super) async fn respond(
     let metrics = route.metrics.forward();
     let exchange = app.exchange_limits.acquire(address, metrics)?;
 
-    let protocol = request.handoff.as_ref().filter(|_| request.is_body_empty).and_then(|_| requested_protocol(head));
-    if protocol.is_some() && app.tasks.draining().has_started() {
+    let upgrade = RequestedUpgrade::of(request);
+    if upgrade.is_some() && app.tasks.draining().has_started() {
         return Err(Rejection::Draining);
     }
     let mut headers = head.headers.clone();
     drop_request_fields(&mut headers);
-    if let Some(protocol) = protocol {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol.clone());
+    if let Some(upgrade) = &upgrade {
+        upgrade.write(&mut headers);
     }
+    let is_stream = matches!(upgrade, Some(RequestedUpgrade::WebSocket { .. }));
     forwarded_fields::write(&mut headers, peer, client, &head.headers, &target.authority);
     headers.extend(trace.headers());
     let sent = ForwardRequest {
-        method: head.method.clone(),
+        method: if is_stream { Method::GET } else { head.method.clone() },
         path: target.path.encoded(),
         query: head.uri.query(),
         headers,
         authority: &target.authority,
-        body: body.take().filter(|_| !request.is_body_empty),
+        body: if is_stream { None } else { body.take().filter(|_| !request.is_body_empty) },
     };
     let answered = forwarder.send(sent, metrics).await.map_err(|error| {
         if error.is_upstream_fault() && route.metrics.acquire_refusal_line() {
@@ -82,11 +82,9 @@ pub(super) async fn respond(
     let answered = answered?;
     let idle_timeout = forwarder.settings().idle_timeout;
     if answered.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(protocol), Some(handoff)) = (protocol, &request.handoff) else {
-            let reason = "the upstream switches protocols without having been asked to".to_owned();
-            return Err(Rejection::Forward(ForwardError::InvalidResponse(reason)));
+        let Some(upgrade) = upgrade else {
+            return Err(invalid("the upstream switches protocols without having been asked to"));
         };
-        let response = switching_protocols(answered.headers(), protocol);
         let permission = UpgradePermission {
             app: app.clone(),
             route: route.clone(),
@@ -94,11 +92,40 @@ pub(super) async fn respond(
             path: target.path.decoded().to_owned(),
             grant: grant.filter(|_| route.authorizer.as_ref().is_some_and(|rules| rules.settings().enforce)),
         };
-        let tunnel = Tunnel::new(answered, idle_timeout, exchange);
-        handoff.upgrade(move |client, read_ahead, task| {
-            task.spawn(Box::pin(tunnel.run(client, read_ahead, permission.ended())));
-        });
-        return Ok(response);
+        return match upgrade {
+            RequestedUpgrade::Connection { protocol, handoff } => {
+                let response = switching_protocols(answered.headers(), protocol);
+                let tunnel = Tunnel::new(answered, idle_timeout, exchange);
+                handoff.upgrade(move |client, read_ahead, task| {
+                    task.spawn(Box::pin(tunnel.run(client, read_ahead, permission.ended())));
+                });
+                Ok(response)
+            }
+            RequestedUpgrade::WebSocket { key } => {
+                if !is_accepted(&key, answered.headers()) {
+                    return Err(invalid("the upstream accepts another WebSocket than that of the request"));
+                }
+                let mut headers = answered.headers().clone();
+                drop_response_fields(&mut headers);
+                headers.remove(SEC_WEBSOCKET_ACCEPT);
+                let (client, body) = StreamTransport::new(body.take().expect("an HTTP/2 request has a body"));
+                let abandoned = client.abandoned();
+                let ended = async move {
+                    tokio::select! {
+                        () = permission.ended() => {}
+                        () = abandoned => {}
+                    }
+                };
+                app.tasks.spawn("tunnel", Tunnel::new(answered, idle_timeout, exchange).run(client, Vec::new(), ended));
+                let mut response = Response::new(AppBody::Tunnel(Box::new(body)));
+                *response.headers_mut() = headers;
+                Ok(response)
+            }
+        };
+    }
+    if is_stream && answered.status().is_success() {
+        // The client would take the body for a WebSocket's frames.
+        return Err(invalid("the upstream answers a WebSocket handshake as an ordinary request"));
     }
     let (mut parts, body) = answered.into_parts();
     drop_response_fields(&mut parts.headers);
@@ -111,6 +138,10 @@ pub(super) async fn respond(
         handoff.decline(DownloadProgress::stalled(body.progress(), limits.stall_timeout));
     }
     Ok(response.map(|()| AppBody::Forwarded(Box::new(body))))
+}
+
+fn invalid(reason: &str) -> Rejection {
+    Rejection::Forward(ForwardError::InvalidResponse(reason.to_owned()))
 }
 
 /// Returns the response with which a connection changes to this protocol.
@@ -128,7 +159,7 @@ fn switching_protocols(received: &HeaderMap, protocol: &HeaderValue) -> Response
 /// Refuses what no route forwards.
 fn check(request: &IncomingRequest, forwarder: &Forwarder) -> Result<(), Rejection> {
     let head = &request.head;
-    if head.method == Method::TRACE || head.method == Method::CONNECT {
+    if head.method == Method::TRACE || (head.method == Method::CONNECT && !is_websocket_stream(head)) {
         return Err(Rejection::Method { allow: METHODS });
     }
     if request.is_ambiguous {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Client, Protocol};
 use crate::support::express::program;
 use crate::support::process::Process;
+use crate::support::raw::{Raw, status};
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, within};
 
@@ -84,6 +85,16 @@ pub fn token(changed: &Value) -> String {
     }
     let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::HS256) };
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+/// Revokes what this JSON names.
+pub async fn revoke(gateway: &Rillgate, body: &str) {
+    let length = body.len();
+    let post = format!(
+        "POST /revocations HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let posted = Raw::exchange(&Client::http1(gateway.admin()), post.as_bytes()).await;
+    assert!([200, 201, 204].contains(&status(&posted)), "{posted}");
 }
 
 /// A whole answer.

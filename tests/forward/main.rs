@@ -19,3 +19,4 @@ mod spellings;
 mod support;
 mod tokens;
 mod upgrades;
+mod websocket_streams;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fixture::{Site, config, everything, get, site_behind_gateway, start, token};
+use crate::fixture::{Site, config, everything, get, revoke, site_behind_gateway, start, token};
 use crate::support::client::Client;
 use crate::support::raw::{Raw, status};
 use crate::support::wait::DEADLINE;
@@ -16,7 +16,8 @@ fn handshake(path: &str, protocol: &str, fields: &str) -> String {
     )
 }
 
-const ROUTE: &str = "[[routes]]\nname = \"site\"\npath = \"/{*rest}\"\nupstream = \"app\"\n\
+/// A route whose requests need a token.
+pub const ROUTE: &str = "[[routes]]\nname = \"site\"\npath = \"/{*rest}\"\nupstream = \"app\"\n\
     [routes.auth]\nissuers = [\"main\"]\ntoken_from = [\"header\", \"cookie:session\"]\n[routes.forward]\n";
 
 #[tokio::test]
@@ -83,13 +84,7 @@ async fn an_upgrade_needs_its_token_and_ends_at_revocation() {
     raw.send(format!("{}early", handshake("/socket", "echo", &own)).as_bytes()).await;
     assert!(raw.read_until("\r\n\r\nearly", DEADLINE).await, "{}", raw.text());
 
-    let body = r#"{"jti":"one"}"#;
-    let length = body.len();
-    let post = format!(
-        "POST /revocations HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
-    let posted = Raw::exchange(&Client::http1(gateway.admin()), post.as_bytes()).await;
-    assert!([200, 201, 204].contains(&status(&posted)), "{posted}");
+    revoke(&gateway, r#"{"jti":"one"}"#).await;
 
     assert!(raw.is_closed_within(Duration::from_secs(2)).await, "the connection outlived its token");
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::forward::{BrokenResponse, Download};
+use crate::forward::{BrokenResponse, Download, TunnelBody};
 use crate::http::delivery::event_body::{CutOff, EventBody};
 use crate::listen::{self, PreludeBody};
 use crate::stream::BrokenAnswer;
@@ -27,6 +27,8 @@ pub enum AppBody {
     Answer(BoxStream<'static, Result<Bytes, BrokenAnswer>>),
     /// The body of an upstream's response.
     Forwarded(Box<Download>),
+    /// What an upstream sends on an HTTP/2 stream that has become a byte stream.
+    Tunnel(Box<TunnelBody>),
 }
 
 impl AppBody {
@@ -47,15 +49,17 @@ impl listen::ResponseBody for AppBody {
         match self {
             Self::Events(events) => events.poll_deadline(cx, is_stalled, stall_timeout),
             // Otherwise a client without a window could keep the response forever.
-            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) if is_stalled => Poll::Ready(()),
-            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) => Poll::Pending,
+            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) | Self::Tunnel(_) if is_stalled => {
+                Poll::Ready(())
+            }
+            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) | Self::Tunnel(_) => Poll::Pending,
         }
     }
 
     fn on_panic(&mut self) {
         match self {
             Self::Events(events) => events.on_panic(),
-            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) => {}
+            Self::Full(_) | Self::Prelude(_) | Self::Answer(_) | Self::Forwarded(_) | Self::Tunnel(_) => {}
         }
     }
 }
@@ -77,13 +81,16 @@ impl Body for AppBody {
             Self::Forwarded(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|BrokenResponse| CutOff)))
             }
+            Self::Tunnel(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|BrokenResponse| CutOff)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_none(),
-            Self::Prelude(_) | Self::Events(_) | Self::Answer(_) => false,
+            Self::Prelude(_) | Self::Events(_) | Self::Answer(_) | Self::Tunnel(_) => false,
             Self::Forwarded(body) => body.is_end_stream(),
         }
     }
@@ -91,7 +98,7 @@ impl Body for AppBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Prelude(_) | Self::Events(_) | Self::Answer(_) => SizeHint::default(),
+            Self::Prelude(_) | Self::Events(_) | Self::Answer(_) | Self::Tunnel(_) => SizeHint::default(),
             Self::Forwarded(body) => body.size_hint(),
         }
     }

@@ -84,6 +84,8 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(Some(MAX_ERROR_RESETS))
+        // A stream may become a WebSocket (RFC 8441). The service refuses it on routes that have none.
+        .enable_connect_protocol()
         .handshake(CorkedWriter::new(transport, cork.clone()));
     let connection = tokio::select! {
         connection = preface => connection,
