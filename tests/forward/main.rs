@@ -11,6 +11,7 @@
 mod bodies;
 mod configuration;
 mod exchanges;
+mod expectations;
 mod failures;
 mod fixture;
 mod smuggling;
