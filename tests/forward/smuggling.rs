@@ -1,87 +1,110 @@
-//! Ambiguous requests: each hides a second request that only one of two parsers sees, and no application may see it.
+//! Ambiguous requests in front of Node and nginx: each hides a second request that only one of two parsers sees, and no
+//! application may see it.
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Site, get, site_behind_gateway};
+use crate::fixture::{Site, config, everything, get, site_behind_gateway, start};
+use crate::support::ambiguous::{AMBIGUOUS_LENGTHS, BAD_CHUNKS, MALFORMED_HEADS};
+use crate::support::attack_fixture::VICTIM;
 use crate::support::client::Client;
+use crate::support::producer::{self, Producer};
 use crate::support::raw::{Raw, status};
 use crate::support::server::Rillgate;
+use crate::support::wait::{DEADLINE, eventually};
 
-/// The request that is hidden.
-const HIDDEN: &str = "GET /victim HTTP/1.1\r\nhost: localhost\r\n\r\n";
+/// A server that parses HTTP in its own way.
+enum Application {
+    Node(Site),
+    Nginx(Producer),
+}
 
-async fn assert_unseen(site: &Site, gateway: &Rillgate) {
-    assert_eq!(get(&Client::http1(gateway.address()), "/after", &[]).await.status, 200);
-    let stats = site.stats().await;
-    let targets: Vec<_> = stats["targets"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert!(targets.iter().all(|target| !target.contains("victim")), "{targets:?}");
+impl Application {
+    async fn start_all() -> [Self; 2] {
+        [Self::Node(Site::start().await), Self::Nginx(Producer::start(producer::nginx).await)]
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Node(site) => site.url(),
+            Self::Nginx(nginx) => nginx.url(),
+        }
+    }
+
+    /// Returns the request lines that it has seen, up to the first with this path.
+    async fn seen_until(&self, path: &str) -> Vec<String> {
+        match self {
+            Self::Node(site) => {
+                let stats = site.stats().await;
+                stats["targets"].as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            Self::Nginx(nginx) => {
+                eventually(DEADLINE, || async { nginx.log().iter().any(|line| line.contains(path)) }).await;
+                nginx.log()
+            }
+        }
+    }
+}
+
+async fn assert_unseen(application: &Application, gateway: &Rillgate) {
+    get(&Client::http1(gateway.address()), "/after", &[]).await;
+    let seen = application.seen_until("/after").await;
+    assert!(seen.iter().any(|line| line.contains("/after")), "{seen:?}");
+    assert!(seen.iter().all(|line| !line.contains("victim")), "{seen:?}");
 }
 
 #[tokio::test]
 async fn a_request_with_an_ambiguous_length_is_refused() {
-    let (site, gateway) = site_behind_gateway("").await;
-    let client = Client::http1(gateway.address());
+    for application in Application::start_all().await {
+        let gateway = start(&config(&application.url(), &everything(""))).await;
+        let client = Client::http1(gateway.address());
 
-    for fields in [
-        "content-length: 5\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ncontent-length: 5",
-        "content-length: 0\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
-        "transfer-encoding: chunked, identity",
-        "transfer-encoding: identity",
-        "transfer-encoding: gzip, chunked",
-        "transfer-encoding: xchunked",
-        "transfer-encoding: \u{b}chunked",
-        "transfer-encoding : chunked",
-        "transfer-encoding: \"chunked\"",
-        "transfer-encoding: chunked;q=1",
-        "content-length: 5\r\ncontent-length: 6",
-        "content-length: 5\r\ncontent-length: 5",
-        "content-length: 5, 5",
-        "content-length: +5",
-        "content-length: -5",
-        "content-length: 0x5",
-        "content-length: ",
-        "content-length: 18446744073709551621",
-        "content-length : 5",
-        "x: a\r\n b",
-        "x: a\ncontent-length: 5",
-        "x: a\rcontent-length: 5",
-    ] {
-        for method in ["GET", "POST"] {
-            let request = format!("{method} /echo HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n\r\n0\r\n\r\n{HIDDEN}");
-            let text = Raw::exchange(&client, request.as_bytes()).await;
-            assert!((400..500).contains(&status(&text)), "{fields:?}: {text:?}");
+        let bare = ["x: a\ncontent-length: 5", "x: a\rcontent-length: 5"];
+        for fields in AMBIGUOUS_LENGTHS.iter().copied().chain(bare) {
+            for method in ["GET", "POST"] {
+                let request =
+                    format!("{method} /echo HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n\r\n0\r\n\r\n{VICTIM}");
+                let text = Raw::exchange(&client, request.as_bytes()).await;
+                assert!((400..500).contains(&status(&text)), "{fields:?}: {text:?}");
+            }
         }
-    }
 
-    assert_unseen(&site, &gateway).await;
+        assert_unseen(&application, &gateway).await;
+    }
 }
 
 #[tokio::test]
 async fn a_bad_chunk_ends_the_exchange_and_the_connection() {
-    let (site, gateway) = site_behind_gateway("idle_timeout = \"1s\"").await;
-    let client = Client::http1(gateway.address());
+    for application in Application::start_all().await {
+        let gateway = start(&config(&application.url(), &everything("idle_timeout = \"1s\""))).await;
+        let client = Client::http1(gateway.address());
 
-    for chunk in [
-        "Z\r\n",
-        "-1\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        "FFFFFFFFFFFFFFFFF\r\n",
-        "5\nhello\n0\n\n",
-        "5\r\nhelloworld\r\n0\r\n\r\n",
-        "5;\n\r\nhello\r\n0\r\n\r\n",
-        "\r\n",
-        "5\r\nhello0\r\n\r\n",
-    ] {
-        let request =
-            format!("POST /echo HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{HIDDEN}");
-        let text = Raw::exchange(&client, request.as_bytes()).await;
-        assert!(text.is_empty() || (400..500).contains(&status(&text)), "{chunk:?}: {text:?}");
+        for chunk in BAD_CHUNKS {
+            let request =
+                format!("POST /echo HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{VICTIM}");
+            let text = Raw::exchange(&client, request.as_bytes()).await;
+            assert!(text.is_empty() || (400..500).contains(&status(&text)), "{chunk:?}: {text:?}");
+        }
+
+        assert_unseen(&application, &gateway).await;
     }
+}
 
-    assert_unseen(&site, &gateway).await;
+#[tokio::test]
+async fn a_malformed_head_is_never_sent_on() {
+    for application in Application::start_all().await {
+        let gateway = start(&config(&application.url(), &everything(""))).await;
+
+        for head in MALFORMED_HEADS {
+            let mut raw = Raw::dial(&Client::http1(gateway.address())).await;
+            raw.send(format!("{head}{VICTIM}").as_bytes()).await;
+            assert!(raw.is_closed_within(DEADLINE).await, "{head:?}: still open after {:?}", raw.text());
+            let text = raw.text();
+            assert!(text.is_empty() || [400, 405, 505].contains(&status(&text)), "{head:?}: {text:?}");
+        }
+
+        assert_unseen(&application, &gateway).await;
+        assert!(application.seen_until("/after").await.iter().all(|line| !line.contains("prices")));
+    }
 }
 
 #[tokio::test]

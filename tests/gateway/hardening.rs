@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::support::ambiguous::{AMBIGUOUS_LENGTHS, BAD_CHUNKS, MALFORMED_HEADS};
 use crate::support::attack_fixture::{AttackFixture, VICTIM};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
@@ -19,38 +20,10 @@ const SHORT_TIMEOUTS: &str = "header_timeout = \"1s\"\nidle_timeout = \"1s\"\nha
 #[tokio::test]
 async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed() {
     let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
-    let fields = [
-        "content-length: 5\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ncontent-length: 5",
-        "content-length: 0\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
-        "transfer-encoding: chunked, identity",
-        "transfer-encoding: identity",
-        "transfer-encoding: gzip, chunked",
-        "transfer-encoding: xchunked",
-        "transfer-encoding: \u{b}chunked",
-        "transfer-encoding:\tchunked",
-        "transfer-encoding : chunked",
-        "transfer_encoding: chunked\r\ncontent-length: 5",
-        "transfer-encoding: \"chunked\"",
-        "transfer-encoding: chunked;q=1",
-        "content-length: 5\r\ncontent-length: 6",
-        "content-length: 5\r\ncontent-length: 5",
-        "content-length: 5, 5",
-        "content-length: 5, 6",
-        "content-length: +5",
-        "content-length: -5",
-        "content-length: 0x5",
-        "content-length: 5 5",
-        "content-length: 5.0",
-        "content-length: ",
-        "content-length: 18446744073709551621",
-        "content-length: 99999999999999999999999999",
-        "content-length : 5",
-    ];
+    // Here these two hide a request as well: nothing that has a body is followed by another request.
+    let legal = ["transfer-encoding:\tchunked", "transfer_encoding: chunked\r\ncontent-length: 5"];
 
-    for field in fields {
+    for field in AMBIGUOUS_LENGTHS.iter().copied().chain(legal) {
         for method in ["GET", "POST"] {
             let request = format!("{method} /nothing/here HTTP/1.1\r\nhost: localhost\r\n{field}\r\n\r\n0\r\n\r\n");
             let text = fixture.converse(&request).await;
@@ -65,20 +38,10 @@ async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed()
 #[tokio::test]
 async fn an_invalid_chunk_ends_the_request() {
     let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
+    // A route that forwards ignores what follows a size on its line, and does not send it on: it changes no length.
+    let ignored = ["5;\u{0}\r\nhello\r\n0\r\n\r\n", "0 \r\n\r\n"];
 
-    for chunk in [
-        "Z\r\n",
-        "-1\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        "FFFFFFFFFFFFFFFFF\r\n",
-        "5\nhello\n0\n\n",
-        "5\r\nhelloworld\r\n0\r\n\r\n",
-        "5;\u{0}\r\nhello\r\n0\r\n\r\n",
-        "0\r\nx: y\r\n",
-        " 0\r\n\r\n",
-        "0 \r\n\r\n",
-        "\r\n",
-    ] {
+    for chunk in BAD_CHUNKS.iter().copied().chain(ignored) {
         let request = format!("POST /nothing HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
         let text = fixture.converse(&request).await;
         assert!((400..500).contains(&status(&text)), "{chunk:?}: {text:?}");
@@ -90,48 +53,8 @@ async fn an_invalid_chunk_ends_the_request() {
 #[tokio::test]
 async fn a_malformed_head_is_refused_and_the_connection_closed() {
     let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
-    let heads = [
-        // Folded and malformed field lines (RFC 9112, 2.2 and 5.2).
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\r\n b\r\n\r\n",
-        "GET /prices HTTP/1.1\r\n host: localhost\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\rb\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\n: nameless\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nname less\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nna me: x\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost : localhost\r\n\r\n",
-        // Missing, repeated and invalid hosts (RFC 9112, 3.2).
-        "GET /prices HTTP/1.1\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost\r\nhost: elsewhere\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: a b\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: a/b\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: user@localhost\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost, elsewhere\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: localhost:port\r\n\r\n",
-        "GET /prices HTTP/1.1\r\nhost: \r\n\r\n",
-        // Invalid request lines (RFC 9112, 3).
-        "GET /prices HTTP/1.1 x\r\nhost: localhost\r\n\r\n",
-        "GET  /prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "GET /pri ces HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "GET prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "GET\t/prices\tHTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "GET /prices HTTP/1.2\r\nhost: localhost\r\n\r\n",
-        "GET /prices HTTP/3.0\r\nhost: localhost\r\n\r\n",
-        "GET /prices http/1.1\r\nhost: localhost\r\n\r\n",
-        "GET /prices\r\n\r\n",
-        "G\0T /prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        // Targets that are not paths.
-        "OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "CONNECT localhost:80 HTTP/1.1\r\nhost: localhost:80\r\n\r\n",
-        "GET * HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "GET http://user@localhost/prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        // Not HTTP at all.
-        "\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-    ];
 
-    for head in heads {
+    for head in MALFORMED_HEADS {
         let mut raw = Raw::dial(&fixture.http1()).await;
         raw.send(head.as_bytes()).await;
         assert!(raw.is_closed_within(DEADLINE).await, "{head:?}: still open after {:?}", raw.text());

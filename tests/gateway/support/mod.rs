@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "several test binaries share the tools, and none uses all of them")]
 
 pub mod adapter;
+pub mod ambiguous;
 pub mod attack_fixture;
 pub mod certificates;
 pub mod client;

@@ -41,6 +41,11 @@ impl Producer {
         self.address
     }
 
+    /// Returns the lines printed so far.
+    pub fn log(&self) -> Vec<String> {
+        self.started.0.log()
+    }
+
     /// Kills the producer and its children at once, like a power failure.
     pub async fn kill(&self) {
         self.started.kill();
