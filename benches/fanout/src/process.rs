@@ -9,13 +9,27 @@ use crate::Outcome;
 /// Stops a process: first with SIGTERM, and after a second with SIGKILL. The workers of nginx end when their master is told
 /// to, not when it is killed.
 pub fn stop(child: &mut Child) {
+    let workers = tree(child.id());
     let _ = Command::new("kill").arg(child.id().to_string()).status();
     let until = Instant::now() + Duration::from_secs(1);
     while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
         std::thread::sleep(Duration::from_millis(10));
     }
+    if matches!(child.try_wait(), Ok(None)) {
+        // Its workers would outlive it, with all their connections.
+        for process in workers {
+            let _ = Command::new("kill").arg("-KILL").arg(process.to_string()).status();
+        }
+    }
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Kills all processes that this one has started, and those that they have started.
+pub fn kill_children() {
+    for process in tree(std::process::id()).into_iter().skip(1) {
+        let _ = Command::new("kill").arg("-KILL").arg(process.to_string()).status();
+    }
 }
 
 /// A process and all below it.

@@ -60,12 +60,12 @@ pub fn measure(
         println!("   rillgate: {figures}");
         let control = situation.has_control && !is_smoke && Kind::Nginx.is_installed();
         let control = control
-            .then(|| trial.run(Software::Nginx))
+            .then(|| trial.run_control(Software::Nginx))
             .and_then(|control| control.map_err(|error| println!("   nginx: {error}")).ok());
         if let Some(control) = &control {
             println!("   nginx:    {control}");
         }
-        let failures = figures.missed(situation);
+        let failures = figures.missed(situation, control.as_ref());
         println!(
             "   {}",
             if failures.is_empty() { "pass".to_owned() } else { format!("FAIL: {}", failures.join("; ")) }

@@ -13,8 +13,8 @@ pub fn table(results: &Path) -> String {
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!(
         "({machine}; one round)\n\n| | attack | sent B | by its producer MB | CPU s / MB | highest memory MiB / bound | held / sent \
-         | readers' p99 ms | newcomers' p99 ms | failed | back after s | nginx: readers' p99 ms | nginx: held MiB \
-         | others % | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+         | readers' p99 ms | newcomers' p99 ms | direct reader's p99 ms | failed | back after s | nginx: readers' p99 ms | nginx: held MiB \
+         | others % | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for row in kept.all() {
         let figures = &row["rillgate"];
@@ -28,7 +28,7 @@ pub fn table(results: &Path) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {:.0} / {} | {} | {} | {} | {} of {} | {} | {nginx} | {:.0} | {verdict} |",
+            "| {} | {} | {} | {} | {} | {:.0} / {} | {} | {} | {} | {} | {} of {} | {} | {nginx} | {:.0} | {verdict} |",
             row["number"].as_str().unwrap_or_default(),
             row["title"].as_str().unwrap_or_default(),
             thousands(of("sent")),
@@ -39,6 +39,7 @@ pub fn table(results: &Path) -> String {
             short(of("amplification")),
             latencies(&figures["readers_p99_ms"]),
             latencies(&figures["newcomers_p99_ms"]),
+            latencies(&figures["direct_p99_ms"]),
             figures["newcomers_failed"],
             figures["newcomers"],
             figures["back_seconds"].as_f64().map_or("never".to_owned(), |back| format!("{back:.1}")),

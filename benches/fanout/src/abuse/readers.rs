@@ -1,5 +1,8 @@
-//! The honest readers of a stream, looked at in steps of a fifth of a second.
+//! The honest readers of a stream, looked at in steps of a fifth of a second, and one that reads past the server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -12,6 +15,14 @@ pub const STEP: Duration = Duration::from_millis(200);
 
 /// The readers.
 pub struct Readers(Load);
+
+/// A reader that is connected to the producer itself. What it waits for events is the delay of the producer, of the machine
+/// and of the harness; no server under attack has a part in it.
+pub struct DirectReader {
+    latency: Arc<Mutex<Latency>>,
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
 
 /// The delays that readers notice in one phase.
 pub struct Latency(Histogram<u64>);
@@ -57,5 +68,39 @@ impl Readers {
     /// Says what was wrong with the events or the connections, if anything was.
     pub fn faults(&self) -> Option<String> {
         self.0.verdict().err().map(|error| error.to_string())
+    }
+}
+
+impl DirectReader {
+    /// Connects it, in a thread of its own.
+    pub fn start(ask: ClientSettings) -> Self {
+        let (latency, ends) = (Arc::new(Mutex::new(Latency::default())), Arc::new(AtomicBool::new(false)));
+        let (kept, end) = (latency.clone(), ends.clone());
+        let thread = std::thread::spawn(move || {
+            // Without it the row has no figure of its own delay, and no allowance for that.
+            let Ok(mut reader) = Readers::connect(&ask, 1) else { return };
+            while !end.load(Ordering::Relaxed) {
+                let mut step = Latency::default();
+                if reader.step(&mut step).is_err() {
+                    return;
+                }
+                let _ = kept.lock().expect("a thread that does not panic").0.add(&step.0);
+            }
+        });
+        Self { latency, ends, thread: Some(thread) }
+    }
+
+    /// Returns what it has noticed since the last call.
+    pub fn take(&self) -> Latency {
+        std::mem::take(&mut *self.latency.lock().expect("a thread that does not panic"))
+    }
+}
+
+impl Drop for DirectReader {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }

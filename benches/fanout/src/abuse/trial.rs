@@ -10,7 +10,7 @@ use super::attacker::Attacker;
 use super::figures::{Figures, RETURN, bearable};
 use super::memory::MemoryWatch;
 use super::newcomers::{Newcomers, Visit};
-use super::readers::{Latency, Readers};
+use super::readers::{DirectReader, Latency, Readers};
 use super::server::{AttackedServer, Software};
 use super::situation::{Keys, Newcomer, Situation};
 use super::tokens::Tokens;
@@ -23,10 +23,14 @@ use crate::{Outcome, certificate, process};
 /// Memory above which an attack is ended, for the machine's sake, in MiB.
 const TOO_MUCH: f64 = 2048.0;
 
+/// The time that a control has beside its phases: to start, to connect the readers, and to return.
+const CONTROL_EXTRA: Duration = Duration::from_secs(60);
+
 /// A situation that is tried.
-pub struct Trial<'s> {
-    settings: &'s ServerSettings,
-    situation: &'s Situation,
+#[derive(Clone)]
+pub struct Trial {
+    settings: ServerSettings,
+    situation: &'static Situation,
     readers: usize,
     /// The lengths of the phases.
     before: Duration,
@@ -34,16 +38,33 @@ pub struct Trial<'s> {
     after: Duration,
 }
 
-impl<'s> Trial<'s> {
+impl Trial {
     /// Prepares a trial. A smoke test has 20 readers and takes two seconds.
-    pub fn new(settings: &'s ServerSettings, situation: &'s Situation, is_smoke: bool) -> Self {
+    pub fn new(settings: &ServerSettings, situation: &'static Situation, is_smoke: bool) -> Self {
         let seconds = Duration::from_secs;
         let [before, during, after] = match is_smoke {
             true => [seconds(1), seconds(1), seconds(1)],
             false => [seconds(3), seconds(situation.seconds), seconds(2)],
         };
         let readers = if is_smoke { super::READERS / 10 } else { super::READERS };
-        Self { settings, situation, readers, before, during, after }
+        Self { settings: settings.clone(), situation, readers, before, during, after }
+    }
+
+    /// Tries a server that may hang: what does not end in time is killed.
+    pub fn run_control(&self, software: Software) -> Outcome<Figures> {
+        let (trial, (told, figures)) = (self.clone(), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            // Nobody waits any more if it took too long.
+            let _ = told.send(trial.run(software).map_err(|error| error.to_string()));
+        });
+        let most = self.before + self.during + self.after + CONTROL_EXTRA;
+        if let Ok(figures) = figures.recv_timeout(most) {
+            return figures.map_err(Into::into);
+        }
+        // The thread ends by errors when the processes of the trial are gone.
+        process::kill_children();
+        let _ = figures.recv_timeout(CONTROL_EXTRA);
+        Err(format!("not done within {most:?}").into())
     }
 
     /// Starts everything, attacks, and ends everything.
@@ -71,11 +92,18 @@ impl<'s> Trial<'s> {
         let mut readers = Readers::connect(&client_settings, self.readers)?;
         producer.control.send(Instruction::Rate(10.0))?;
         let private = (situation.attack == Attack::Store).then(|| subscribe(server.http1, "/private/a", None));
+        let direct = DirectReader::start(ClientSettings {
+            to: SocketAddr::from(([127, 0, 0, 1], producer.control.port)),
+            tls: None,
+            fields: Vec::new(),
+            ..client_settings.clone()
+        });
         readers.observe(Duration::from_secs(1))?;
 
         let newcomers = Newcomers::start(server.http1, server.admin, situation.newcomer, tls, token);
         let processes = server.processes();
         let (start, cpu) = (Instant::now(), process::cpu_seconds(&processes));
+        direct.take();
         let before = readers.observe(self.before)?;
         let began = Instant::now();
         let calm = newcomers.between(start, began);
@@ -83,6 +111,7 @@ impl<'s> Trial<'s> {
         drop(private);
         let mut figures = Figures::default();
         (figures.readers[0], figures.newcomers[0]) = (before.p99(), p99(&calm));
+        figures.direct[0] = direct.take().p99();
         let limits = [figures.readers[0], figures.newcomers[0]].map(bearable);
         if calm.iter().any(|visit| !visit.is_good) {
             return Err("honest clients were refused before the attack".into());
@@ -108,6 +137,7 @@ impl<'s> Trial<'s> {
             }
         }
         let ended = Instant::now();
+        figures.direct[1] = direct.take().p99();
         attacker.kill();
         server.drain_stderr();
         let seconds = began.elapsed().as_secs_f64();
@@ -121,7 +151,9 @@ impl<'s> Trial<'s> {
 
         figures.back = self.await_return(&mut readers, &mut during, &newcomers, ended, limits)?;
         let quiet = Instant::now();
+        direct.take();
         let after = readers.observe(self.after)?;
+        figures.direct[2] = direct.take().p99();
         (figures.readers[1], figures.readers[2]) = (during.p99(), after.p99());
         let visits = newcomers.between(began, ended);
         figures.visits = visits.iter().filter(|visit| !visit.is_probe).count();
