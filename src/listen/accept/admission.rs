@@ -101,8 +101,8 @@ impl Admission {
         let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
         let free = max.saturating_sub(counts.all).min(self.0.files.free_for_connections());
         let max_per_ip = max_per_ip.min(free.saturating_mul(MAX_PER_FREE));
-        // In a full room, an address without connections is refused for the room's sake and not for its own.
-        let is_over_ip_limit = is_ip_limited && from_ip > 0 && from_ip >= max_per_ip;
+        // In a full room, everybody is refused for the room's sake.
+        let is_over_ip_limit = is_ip_limited && free > 0 && from_ip >= max_per_ip;
         if is_over_ip_limit {
             (self.0.on_refusal)();
         }
