@@ -12,6 +12,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner};
 use tokio::task::yield_now;
 
 use rillgate_interleavings::runtime::backoff::Backoff;
@@ -23,6 +25,9 @@ use source::{Uncounted, Upstream};
 
 /// The number of schedules for each scenario. `RILLGATE_ORDERS` overrides it.
 const ORDERS: usize = 1_000;
+
+/// The stack of a task. The futures of a stream need more than shuttle's default of 32 KiB in a debug build.
+const STACK_BYTES: usize = 256 << 10;
 
 const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) };
 
@@ -97,8 +102,11 @@ impl Fixture {
 
 fn in_every_order<S: Future<Output = ()> + 'static>(scenario: fn() -> S) {
     let orders = std::env::var("RILLGATE_ORDERS").map_or(ORDERS, |text| text.parse().expect("a number"));
-    shuttle::check_random(move || shuttle::future::block_on(scenario()), orders);
-    shuttle::check_pct(move || shuttle::future::block_on(scenario()), orders, 3);
+    let mut config = Config::new();
+    config.stack_size = STACK_BYTES;
+    let run = move || shuttle::future::block_on(scenario());
+    Runner::new(RandomScheduler::new(orders), config.clone()).run(run);
+    Runner::new(PctScheduler::new(3, orders), config).run(run);
 }
 
 #[test]
