@@ -15,6 +15,7 @@ use super::nodes::Nodes;
 use super::observer::{ClusterErrorKind, ClusterObserver};
 use super::record::RecordError;
 use crate::runtime::arithmetic;
+use crate::runtime::moment::Moment;
 use crate::runtime::tasks::Tasks;
 
 /// The parts that all shared streams of one gateway use.
@@ -102,6 +103,11 @@ impl fmt::Debug for RandomBits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RandomBits")
     }
+}
+
+/// Returns the present moment by the clock of timers, which tests set.
+pub(super) fn moment() -> Moment {
+    Moment::at(Instant::now().into_std())
 }
 
 impl RecentWrites {

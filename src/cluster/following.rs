@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::engine::LiveRecord;
 use super::log_reader::{Applied, LogReader};
-use super::member::{ANSWER_WAIT, Member};
-use super::message::StreamMessage;
+use super::member::Member;
+use super::message::{ANSWER_WAIT, StreamMessage};
 use super::nodes::NodesChange;
 use super::observer::{ResetCause, ResyncCause};
 use super::phases::OwnersWords;
@@ -133,6 +133,10 @@ impl Following<'_> {
                         Some(answer) => set_phase(member, &stream, &answer),
                         // The owner may not know it yet either, or not know that it is the owner.
                         None => {
+                            if pause >= MAX_ASK_PAUSE {
+                                // The engine may have forgotten that it is the owner.
+                                return FollowEnd::Look(None);
+                            }
                             pause = (pause * 2).max(ANSWER_WAIT / 5).min(MAX_ASK_PAUSE);
                             asking = Some(ask_phase(member, pause));
                         }

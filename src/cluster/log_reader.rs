@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::context::moment;
 use super::engine::{EngineError, LiveRecord, Stored};
 use super::member::{Member, Place};
 use super::observer::ResetCause;
 use super::owning::BEHIND_PATIENCE;
 use super::record::{LogRecord, RecordError};
-use crate::runtime::moment::Moment;
 use crate::stream::{EventStream, LogSnapshot, SharedFeed, SharedLog, StoredStream};
 
 /// Reads the shared log of one stream.
@@ -228,7 +228,7 @@ impl LogReader {
             self.feed.append(entries.entries).await;
         }
         self.member.advance(sequence, head);
-        let behind = Duration::from_millis(Moment::now().wall.saturating_sub(written));
+        let behind = Duration::from_millis(moment().wall.saturating_sub(written));
         self.member.context().observer.followed(self.member.route(), behind);
         Applied::Yes
     }
@@ -241,7 +241,7 @@ impl LogReader {
 
     fn decode(&self, stored: &Stored) -> Result<LogRecord, RecordError> {
         let context = self.member.context();
-        let decoded = LogRecord::decode(&context.keys, self.member.log_id(), &stored.payload, Moment::now());
+        let decoded = LogRecord::decode(&context.keys, self.member.log_id(), &stored.payload, moment());
         decoded.inspect_err(|error| context.count_unreadable(self.member.log_id(), *error))
     }
 }

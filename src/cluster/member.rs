@@ -13,17 +13,15 @@ use std::cmp;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::context::ClusterContext;
+use super::context::{ClusterContext, moment};
 use super::engine::{LogId, Stored};
-use super::message::StreamMessage;
+use super::message::{ANSWER_WAIT, StreamMessage};
 use super::record::{LogRecord, RecordHead};
-use crate::runtime::moment::Moment;
 use crate::stream::{EventStream, Phase, ShareRole, SharedLog, StreamShare};
 
 /// One shared stream of this gateway.
@@ -151,7 +149,7 @@ impl Member {
     /// sequences again, but never a mark.
     pub(super) fn is_at(&self, newest: &Stored) -> bool {
         let place = self.place();
-        let read = || LogRecord::decode(&self.context.keys, &self.log, &newest.payload, Moment::now());
+        let read = || LogRecord::decode(&self.context.keys, &self.log, &newest.payload, moment());
         newest.sequence == place.sequence
             && read().is_ok_and(|record| record.head.mark == place.mark() || self.context.ignores_marks())
     }
@@ -301,6 +299,15 @@ impl Member {
         message.encode(&self.context.keys, &self.log).filter(|_| is_own)
     }
 
+    /// Returns the phase for a gateway that takes this one for the owner. Looks at the engine if it is not: it may have
+    /// forgotten the release, or the claim of another gateway.
+    pub(super) fn answer_phase(&self) -> Option<Vec<u8>> {
+        if self.role() != ShareRole::Own {
+            self.demand_look();
+        }
+        self.owned_phase()
+    }
+
     /// Returns the claim of the stream for other gateways, if this one owns it.
     pub(super) fn owned_claim(&self) -> Option<Vec<u8>> {
         let (owner, place) = (self.context.nodes.me().to_owned(), self.place());
@@ -389,6 +396,3 @@ impl fmt::Debug for Member {
         write!(f, "Member({})", self.log)
     }
 }
-
-/// The time for which answers of other gateways are awaited.
-pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(500);

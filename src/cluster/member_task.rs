@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+use super::context::moment;
 use super::engine::{AppendError, EngineError, LiveRecord};
 use super::following::{FollowEnd, Following};
 use super::log_reader::{LogReader, Look};
@@ -23,7 +24,6 @@ use super::owning::state_at_end;
 use super::phases::OwnersWords;
 use super::record::{Owner, RecordHead, ReleaseReason};
 use super::release::{release, release_later};
-use crate::runtime::moment::Moment;
 use crate::runtime::tasks::Draining;
 use crate::stream::{EventStream, Finished, OnEnd, OpenError, Phase, ShareRole, SharedFeed, SharedLog};
 
@@ -37,6 +37,8 @@ pub(super) struct MemberTask {
     joined_at: Option<u64>,
     /// The time of the last look.
     looked_at: Option<Instant>,
+    /// The sequence of the record after which the log was last given up.
+    given_up: Option<u64>,
 }
 
 /// Releases what a task owns, or may own, when it ends in any way.
@@ -61,7 +63,7 @@ impl MemberTask {
         let context = member.context();
         let (changes, draining) = (context.nodes.changes(), context.tasks.draining());
         let reader = LogReader::new(feed, member.clone());
-        Self { member, reader, changes, draining, joined_at: None, looked_at: None }
+        Self { member, reader, changes, draining, joined_at: None, looked_at: None, given_up: None }
     }
 
     /// Feeds the stream until it is complete, refused, or has to be opened anew.
@@ -171,7 +173,7 @@ impl MemberTask {
         let head = place.head.as_ref()?;
         let stream = self.stream();
         let policy = stream.policy().current();
-        let ago = Duration::from_millis(Moment::now().wall.saturating_sub(head.written));
+        let ago = Duration::from_millis(moment().wall.saturating_sub(head.written));
         let is_news = self.joined_at.is_some_and(|joined| place.sequence > joined);
         // What is no news may have been written before a reload made the end of a response an interruption.
         if head.is_complete && (is_news || policy.on_end == OnEnd::Complete) && ago < policy.retention.age {
@@ -196,24 +198,30 @@ impl MemberTask {
 
     /// Releases a log that is still this gateway's by the last record, if it will not own it: its lease was over, or the
     /// answer to a claim was lost, and nobody reads it here any more. Others wait for it.
-    async fn give_up(&self, place: &Place) -> bool {
-        let context = self.member.context();
+    async fn give_up(&mut self, place: &Place) -> bool {
+        let context = self.member.context().clone();
         let is_draining = self.draining.has_started();
         let is_mine = place.node() == Some(context.nodes.me());
         if !is_mine || (self.reader.is_wanted() && !is_draining) {
             return false;
         }
-        let Some(term) = self.member.take_claim() else { return false };
+        let claim = self.member.take_claim();
+        let is_repeated = self.given_up.replace(place.sequence) == Some(place.sequence);
+        if claim.is_none() && is_repeated {
+            return false;
+        }
+        // Without a claim it is one of a stream that was reset since: the engine has forgotten what came after it.
+        let term = claim.unwrap_or(place.term());
         let reason = if is_draining { ReleaseReason::Drain } else { ReleaseReason::Unused };
-        release(context, *self.member.log_id(), term, reason).await;
+        release(&context, *self.member.log_id(), term, reason).await;
         true
     }
 
     /// Writes an empty record with the next term and a new epoch. Returns true if this gateway owns the log.
     async fn claim(&mut self, place: &Place) -> bool {
         let context = self.member.context().clone();
-        let Ok(_permit) = context.claims.acquire().await else { return false };
-        let moment = Moment::now();
+        let Ok(permit) = context.claims.acquire().await else { return false };
+        let moment = moment();
         let before = place.head.as_ref();
         let head = RecordHead {
             mark: context.random.mark(),
@@ -234,6 +242,8 @@ impl MemberTask {
         self.member.claiming(head.term);
         let after = self.sequence_to_follow(place).await;
         let result = context.engine.append(self.member.log_id(), after, payload).await;
+        // Other streams need not wait for the pause of one that lost.
+        drop(permit);
         let route = self.member.route();
         match result {
             Ok(sequence) => {

@@ -145,6 +145,9 @@ const FAILING: u8 = 3;
 /// The most bytes of an error's text.
 const MAX_TEXT: usize = 256;
 
+/// The time for which answers of other gateways are awaited.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(500);
+
 #[cfg(test)]
 mod tests {
     use super::*;

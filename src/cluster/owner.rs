@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
+use super::context::moment;
 use super::member::{Doubt, Member};
 use super::nodes::NodesChange;
 use super::owning::{BEHIND_PATIENCE, Owning};
 use super::phases::{self, OwnersWords};
 use super::record::LogRecord;
-use crate::runtime::moment::Moment;
 use crate::runtime::tasks::Draining;
 use crate::stream::{Fenced, Finished, OpenError, Phase, ShareRole, SharedFeed};
 
@@ -173,7 +173,7 @@ async fn verify(member: &Member, owning: &Owning, waits_for_log: bool) -> Result
                 }
             }
             Ok(Some(newest)) => {
-                let record = LogRecord::decode(&context.keys, log, &newest.payload, Moment::now());
+                let record = LogRecord::decode(&context.keys, log, &newest.payload, moment());
                 let head = record.map_err(|error| {
                     context.count_unreadable(log, error);
                     Fenced

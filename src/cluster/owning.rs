@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::context::moment;
 use super::engine::{AppendError, EngineErrorKind};
 use super::member::Member;
 use super::observer::ResyncCause;
 use super::record::{ENTRY_BYTES, HEAD_BYTES, LogRecord, MAX_RECORD, Owner, RecordHead, ReleaseReason};
-use crate::runtime::moment::Moment;
 use crate::stream::{Commit, Entry, EventStream, Fenced, LogSnapshot};
 
 /// The records of one term of one owner.
@@ -110,7 +110,7 @@ impl Owning {
         let place = self.member.place();
         let Some(before) = place.head.clone() else { return Err(Fenced) };
         let context = self.member.context();
-        let moment = Moment::now();
+        let moment = moment();
         let head = RecordHead {
             mark: context.random.mark(),
             prev: before.mark,
@@ -176,7 +176,7 @@ impl Owning {
                         }
                     }
                     Ok(Some(newest)) => {
-                        let record = LogRecord::decode(&context.keys, log, &newest.payload, Moment::now());
+                        let record = LogRecord::decode(&context.keys, log, &newest.payload, moment());
                         let record = record.map_err(|error| {
                             context.count_unreadable(log, error);
                             Fenced

@@ -9,10 +9,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use super::context::ClusterContext;
+use super::context::{ClusterContext, moment};
 use super::engine::{AppendError, LogId, Stored};
 use super::record::{LogRecord, Owner, RecordHead, ReleaseReason};
-use crate::runtime::moment::Moment;
 
 /// Releases the log if this gateway owns it with this term or an earlier one. Ends when that is stored, or another record
 /// shows that there is nothing to release. While the gateway drains, it ends after a few attempts.
@@ -22,7 +21,7 @@ pub(super) async fn release(context: &ClusterContext, log: LogId, term: u64, rea
         match context.engine.newest(&log).await {
             Ok(None) => return,
             Ok(Some(newest)) => {
-                let Ok(record) = LogRecord::decode(&context.keys, &log, &newest.payload, Moment::now()) else { return };
+                let Ok(record) = LogRecord::decode(&context.keys, &log, &newest.payload, moment()) else { return };
                 if record.head.node() != Some(context.nodes.me()) || record.head.term > term {
                     return;
                 }
@@ -58,7 +57,7 @@ async fn append_release(
     record: &LogRecord,
     reason: ReleaseReason,
 ) -> Result<u64, AppendError> {
-    let now = Moment::now();
+    let now = moment();
     let head = RecordHead {
         mark: context.random.mark(),
         prev: record.head.mark,

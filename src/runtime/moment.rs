@@ -19,6 +19,13 @@ impl Moment {
         Self { instant: Instant::now(), wall: milliseconds(wall) }
     }
 
+    /// Returns the moment of an instant that is not before the present one.
+    pub fn at(instant: Instant) -> Self {
+        let now = Self::now();
+        let ahead = milliseconds(instant.saturating_duration_since(now.instant));
+        Self { instant, wall: now.wall.saturating_add(ahead) }
+    }
+
     /// Converts an instant to a date.
     pub fn date(&self, at: Instant) -> u64 {
         self.wall.saturating_sub(milliseconds(self.instant.saturating_duration_since(at)))
