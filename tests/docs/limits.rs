@@ -225,6 +225,7 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("admin/snapshot.rs", "MAX_AGE", "how long a snapshot serves several viewers"),
     ("auth/token/verify.rs", "MAX_TIME", "the last representable date"),
     ("cluster/fake/node.rs", "REQUEST_TIMEOUT", "of the engine in unit tests"),
+    ("cluster/tests/client.rs", "LARGEST_FRAME", "of a producer in unit tests"),
     ("cluster/tests/client.rs", "OPEN_TIMEOUT", "of a client in unit tests"),
     ("cluster/tests/producer.rs", "LONGEST_PAUSE", "of a producer in unit tests"),
     ("cluster/keys.rs", "TAG_BYTES", "the length of a tag"),

@@ -13,7 +13,7 @@ use super::gateway::{Gateway, World};
 use super::ledger::Lines;
 use super::producer::Proof;
 use crate::cluster::engine::LogId;
-use crate::stream::{OnGap, Ready, ResumeVerdict, Start, Subscription};
+use crate::stream::{Gap, OnGap, Ready, ResumeVerdict, Start, Subscription};
 
 /// A client of one stream.
 pub(super) struct Client {
@@ -26,6 +26,8 @@ pub(super) struct Client {
     expected: Option<u64>,
     /// The number of the last event.
     pub last: u64,
+    /// The number of the newest event when the client was last told that it begins at the present or behind a gap.
+    begun_after: u64,
     pub events: u64,
     pub gaps: u64,
 }
@@ -39,7 +41,7 @@ enum Told {
 impl Client {
     pub(super) fn new(world: Arc<World>, name: usize, stream: usize) -> Self {
         let log = world.ledger.keys.log_id(&World::key(stream).identity);
-        Self { world, name, stream, log, last_id: None, expected: None, last: 0, events: 0, gaps: 0 }
+        Self { world, name, stream, log, last_id: None, expected: None, last: 0, begun_after: 0, events: 0, gaps: 0 }
     }
 
     /// Reads from this gateway until the response ends, or `leaves`.
@@ -103,23 +105,36 @@ impl Client {
         match verdict {
             ResumeVerdict::Gap(gap) => {
                 // A client that comes back behind a gap that it has not read yet is told by the verdict.
-                self.on_gap(gap.reason(), self.world.producers[self.stream].proof == Proof::Nothing);
+                let has_proof = self.world.producers[self.stream].proof != Proof::Nothing;
+                self.on_gap(gap.reason(), !has_proof || self.is_behind_log());
             }
             ResumeVerdict::Live | ResumeVerdict::Replay { .. } if self.last_id.is_some() => {
                 self.wrong(format!("told {verdict} with the id {:?}", self.last_id));
             }
-            ResumeVerdict::Live | ResumeVerdict::Replay { .. } => self.expected = None,
+            ResumeVerdict::Live => {
+                self.expected = None;
+                self.begun_after = self.world.producers[self.stream].newest();
+            }
+            ResumeVerdict::Replay { .. } => self.expected = None,
             ResumeVerdict::Resumed { .. } => {}
         }
         if let Some(id) = id {
             if !matches!(verdict, ResumeVerdict::Resumed { .. }) {
                 self.expected = self.world.ledger.number_of(self.log, &id).map(|number| number + 1);
-                if matches!(verdict, ResumeVerdict::Replay { .. }) {
+                // What was evicted may have ended with another gap.
+                if matches!(verdict, ResumeVerdict::Replay { .. } | ResumeVerdict::Gap(Gap::Evicted)) {
                     self.expected = None;
                 }
             }
             self.last_id = Some(id);
         }
+    }
+
+    /// Returns true if so much was produced since the client's last event that logs may have evicted it.
+    fn is_behind_log(&self) -> bool {
+        let (newest, retention) = (self.world.producers[self.stream].newest(), self.world.policy.retention);
+        let kept = (retention.events as u64).min((retention.bytes / LARGEST_FRAME) as u64);
+        self.expected.is_some_and(|expected| newest >= expected + kept / 2)
     }
 
     fn on_gap(&mut self, what: &str, is_honest: bool) {
@@ -128,6 +143,7 @@ impl Client {
             self.wrong(format!("told a gap ({what}) though nothing was lost"));
         }
         self.expected = None;
+        self.begun_after = self.world.producers[self.stream].newest();
     }
 
     fn on_event(&mut self, number: u64) {
@@ -147,10 +163,10 @@ impl Client {
         }
     }
 
-    /// Checks that it has everything.
+    /// Checks that it has everything that came after it was last told that something is missing.
     pub(super) fn check_end(&self) {
         let newest = self.world.producers[self.stream].newest();
-        if self.last != newest {
+        if self.last != newest && newest > self.begun_after {
             self.wrong(format!("the newest event is {newest}, the last that came is {}", self.last));
         }
     }
@@ -217,6 +233,9 @@ async fn deliver(gateway: &Gateway, reader: &mut Subscription, after: Option<&st
         }
     }
 }
+
+/// More than the bytes of an event, its ids included.
+const LARGEST_FRAME: usize = 100;
 
 /// The time between two looks of a response.
 const TICK: Duration = Duration::from_millis(50);

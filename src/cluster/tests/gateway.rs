@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::is_wide;
 use super::ledger::Ledger;
 use super::producer::{Producer, ProducerSource};
 use crate::cluster::context::{ClusterContext, MAX_CLAIMS, RandomBits, RecentWrites};
@@ -23,8 +24,8 @@ use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
 use crate::sse::Encoder;
 use crate::stream::{
-    Attempts, Gap, LivePolicy, LogStorage, OpenError, Policy, StreamFeed, StreamIdentity, StreamKey, StreamObserver,
-    StreamSpec, Streams, Subscription,
+    Attempts, Gap, LivePolicy, LogStorage, OnEnd, OpenError, Policy, Retention, StreamFeed, StreamIdentity, StreamKey,
+    StreamObserver, StreamSpec, Streams, Subscription,
 };
 
 /// The state that all gateways of a schedule share.
@@ -70,8 +71,15 @@ impl World {
             engine.remove_fence();
         }
         let producers = (0..1 + random.below(3)).map(|_| Producer::new(SeededRandom::new(random.bits()))).collect();
+        let default = Retention::default();
         let policy = Policy {
             storage: LogStorage::Cluster,
+            on_end: if is_wide() && random.below(3) == 0 { OnEnd::Complete } else { OnEnd::Reconnect },
+            retention: match if is_wide() { random.below(4) } else { 3 } {
+                0 => Retention { events: 20 + random.below(40) as usize, ..default },
+                1 => Retention { bytes: 1000 + random.below(4000) as usize, ..default },
+                _ => default,
+            },
             linger: random.pause(1000, 20_000),
             backoff: Backoff { initial: Duration::from_millis(200), max: Duration::from_secs(3) },
             ..Policy::default()
@@ -146,7 +154,7 @@ impl Gateway {
                     Some(encoder.finish())
                 }
             },
-            attempts: Attempts::UntilRefused,
+            attempts: if producer.is_always_open { Attempts::Unlimited } else { Attempts::UntilRefused },
             observer: Arc::new(Uncounted),
         };
         self.streams.subscribe(&World::key(stream), spec).ok()

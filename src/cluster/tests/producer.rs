@@ -1,6 +1,7 @@
 //! A producer of numbered events, and the connections of gateways to it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::is_wide;
 use crate::cluster::fake::SeededRandom;
 use crate::sse::{Event, EventId, Item};
 use crate::stream::{Batch, Continuity, EventSource, Ids, Interrupted, OpenError, OpenOutcome, Opened};
@@ -30,7 +32,11 @@ pub(super) enum Proof {
 pub(super) struct Producer {
     pub proof: Proof,
     pub ids: Ids,
+    /// True if its stream is open without readers too.
+    pub is_always_open: bool,
     newest: watch::Sender<u64>,
+    /// True once it ends its connections after the newest event.
+    is_over: AtomicBool,
     random: SeededRandom,
     is_faultless: Mutex<bool>,
     connections: Mutex<Vec<Connection>>,
@@ -64,7 +70,17 @@ impl Producer {
             (_, number) => [Ids::Keep, Ids::Fill, Ids::Replace][number as usize],
         };
         let (newest, connections) = (watch::channel(0).0, Mutex::default());
-        Arc::new(Self { proof, ids, newest, random, is_faultless: Mutex::new(false), connections })
+        let (is_always_open, is_over) = (is_wide() && random.below(4) == 0, AtomicBool::new(false));
+        Arc::new(Self {
+            proof,
+            ids,
+            is_always_open,
+            newest,
+            is_over,
+            random,
+            is_faultless: Mutex::new(false),
+            connections,
+        })
     }
 
     /// Returns the number of the newest event.
@@ -84,6 +100,18 @@ impl Producer {
             };
             sleep(pause).await;
         }
+    }
+
+    /// Ends all connections once they have the newest event.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.newest.send_modify(|_| {});
+    }
+
+    /// Returns true if its stream has been live for so long that a refusal is no first answer.
+    fn may_refuse(&self) -> bool {
+        let has_long_read = |known: &Connection| known.read > known.opened && known.read.elapsed() > LONG_LIVE;
+        self.connections.lock().iter().any(has_long_read)
     }
 
     /// Breaks and refuses no connection from now on.
@@ -124,6 +152,9 @@ impl EventSource for ProducerSource {
             if producer.has_fault(0.05) {
                 return Err(OpenError::Unreachable("nobody there".to_owned()));
             }
+            if is_wide() && producer.may_refuse() && producer.has_fault(0.05) {
+                return Err(OpenError::NotFound("not here".to_owned()));
+            }
             let after = after.as_ref().and_then(|id| id.as_str().strip_prefix('n')?.parse::<u64>().ok());
             let (next, continuity) = match (after, producer.proof) {
                 (None, _) | (_, Proof::Nothing) => (producer.newest() + 1, Continuity::Unknown),
@@ -148,7 +179,11 @@ impl EventSource for ProducerSource {
                 }
                 let producer = connection.0.clone();
                 let mut newest = producer.newest.subscribe();
-                let newest = *newest.wait_for(|newest| *newest >= next).await.ok()?;
+                let is_over = || producer.is_over.load(Ordering::Relaxed);
+                let newest = *newest.wait_for(|newest| *newest >= next || is_over()).await.ok()?;
+                if newest < next {
+                    return None;
+                }
                 sleep(producer.random.pause(0, 5)).await;
                 if let Some(known) = producer.connections.lock().get_mut(connection.1) {
                     known.read = Instant::now();
@@ -174,6 +209,9 @@ impl Drop for OpenConnection {
         }
     }
 }
+
+/// The time after an event until a producer may refuse a connection.
+const LONG_LIVE: Duration = Duration::from_secs(10);
 
 /// The longest pause of a producer.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(8);

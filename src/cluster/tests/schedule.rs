@@ -13,6 +13,7 @@ use super::producer::LONGEST_PAUSE;
 use crate::cluster::fake::{Cut, Faults, Mutant};
 use crate::cluster::owning::BEHIND_PATIENCE;
 use crate::runtime::tasks::Tasks;
+use crate::stream::OnEnd;
 
 /// The outcome of a schedule.
 #[derive(Debug, Default)]
@@ -65,7 +66,13 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
     let moving_until = Instant::now() + faulty + HEALING;
     for producer in &world.producers {
         let (producer, end) = (producer.clone(), moving_until + HEALING);
-        schedule.tasks.spawn("producer", async move { producer.produce(end).await });
+        let ends = world.policy.on_end == OnEnd::Complete;
+        schedule.tasks.spawn("producer", async move {
+            producer.produce(end).await;
+            if ends {
+                producer.end();
+            }
+        });
     }
     let clients: Arc<Mutex<Vec<Client>>> = Arc::default();
     let end = moving_until + HEALING + QUIET;
@@ -243,7 +250,7 @@ impl Schedule {
 const GATEWAYS: usize = 3;
 
 /// The time after the last fault until clients stay where they are, and again until producers stop.
-const HEALING: Duration = Duration::from_secs(12);
+const HEALING: Duration = Duration::from_secs(18);
 
 /// The time after the last event until everybody must have it.
 const QUIET: Duration = Duration::from_secs(LONGEST_PAUSE.as_secs() + 30);
