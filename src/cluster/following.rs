@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::context::finished;
 use super::engine::LiveRecord;
 use super::log_reader::{Applied, LogReader};
 use super::member::Member;
@@ -180,14 +181,6 @@ fn ask_phase(member: &Arc<Member>, pause: Duration) -> BoxFuture<'static, Option
         let answer = context.engine.ask(member.log_id(), question.into(), ANSWER_WAIT).await;
         answer.inspect_err(|error| context.count_error(error)).ok().flatten()
     })
-}
-
-/// Completes with the future, if there is one.
-async fn finished<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The least time between two looks for clients.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::context::moment;
+use super::context::{finished, moment};
 use super::member::{Doubt, Member};
 use super::nodes::NodesChange;
 use super::owning::{BEHIND_PATIENCE, Owning};
@@ -207,14 +207,6 @@ async fn heard_of_later_owner(member: &Arc<Member>, words: &mut OwnersWords) {
 
 fn is_away(phase: &Phase) -> bool {
     matches!(phase, Phase::Retrying(Some(error)) if error.label() == "cluster")
-}
-
-/// Completes with the future, if there is one.
-async fn finished<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The time for which an upstream stays open, unread, after the lease is over: longer than an election of the engine.
