@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, EXPECT, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tracing::warn;
 
@@ -13,7 +13,7 @@ use super::app::App;
 use super::request::auth;
 use super::request::forwarded::client_address;
 use super::request::forwarded_fields;
-use super::request::head::content_length;
+use super::request::head::{check_expectation, check_framing, check_length};
 use super::request::target::RequestTarget;
 use super::request::trace::Trace;
 use super::response::body::AppBody;
@@ -162,15 +162,7 @@ fn check(request: &IncomingRequest, forwarder: &Forwarder) -> Result<(), Rejecti
     if head.method == Method::TRACE || (head.method == Method::CONNECT && !is_websocket_stream(head)) {
         return Err(Rejection::Method { allow: METHODS });
     }
-    if request.is_ambiguous {
-        return Err(Rejection::malformed("The request is ambiguous: a bare line feed, or two lengths of the body."));
-    }
-    let max = forwarder.settings().body_bytes;
-    if content_length(head)?.is_some_and(|length| length > max) {
-        return Err(Rejection::BodyTooLarge { max, key: "forward.body_bytes" });
-    }
-    if head.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Rejection::Expectation);
-    }
-    Ok(())
+    check_framing(request)?;
+    check_length(head, forwarder.settings().body_bytes, "forward.body_bytes")?;
+    check_expectation(head)
 }

@@ -17,6 +17,7 @@ use crate::http::request::last_event_id::LastEventId;
 use crate::http::request::params::SubscribeParams;
 use crate::http::request::shared_values::SharedValues;
 use crate::http::request::target::RequestTarget;
+use crate::http::request::trace::hex;
 use crate::http::response::body::AppBody;
 use crate::http::response::rejection::Rejection;
 use crate::http::subscribe::{AdmittedReader, deliver, longest_wait, source_headers, stream_spec};
@@ -122,7 +123,7 @@ fn new_stream(
 ) -> Arc<PostStream> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).expect("the system has random numbers");
-    let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = hex(&random);
     let mut shared = shared.to_vec();
     shared.push(key_pair(settings, &name, request.subject, &request.credentials));
     let key = route.stream_key(target.path.encoded(), captures, shared);

@@ -1,4 +1,4 @@
-//! What makes two `POST`s one stream, as digests.
+//! The key that two `POST`s of one stream share, as digests.
 //!
 //! Each value has its length in front, so two different requests never have one key. Whoever has the key learns nothing of
 //! the request.
@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use crate::auth::Grant;
+use crate::http::request::trace::hex;
 use crate::http::response::rejection::Rejection;
 use crate::route::{PostKeySource, PostSettings};
 use crate::runtime::field_encoder::FieldEncoder;
@@ -126,7 +127,7 @@ pub(super) fn key_pair(
     let mut encoder = FieldEncoder::new("rillgate post stream 1");
     let bound = subject.filter(|_| !settings.across_subjects);
     encoder.text(token).bytes(bound.as_ref().map_or(&[], |subject| &subject[..])).bytes(credentials);
-    ("POST:".to_owned(), encoder.digest().iter().map(|byte| format!("{byte:02x}")).collect())
+    ("POST:".to_owned(), hex(&encoder.digest()))
 }
 
 /// Returns the value of a field that may be sent in several lines (RFC 9110, 5.3).

@@ -8,11 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::EXPECT;
 use http_body::Body;
 use tokio::time::timeout;
 
-use crate::http::request::head::content_length;
+use crate::http::request::head::{check_expectation, check_framing, check_length};
 use crate::http::response::rejection::{PostRefusal, Rejection};
 use crate::listen::{IncomingRequest, RequestBody};
 use crate::route::PostSettings;
@@ -29,17 +28,9 @@ pub(super) struct PostBody {
 /// # Errors
 /// The refusal, if the head is ambiguous or announces a body that is too large.
 pub(super) fn check_head(request: &IncomingRequest, settings: &PostSettings) -> Result<(), Rejection> {
-    let head = &request.head;
-    if request.is_ambiguous {
-        return Err(Rejection::malformed("The request is ambiguous: a bare line feed, or two lengths of the body."));
-    }
-    if head.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Rejection::Expectation);
-    }
-    match content_length(head)? {
-        Some(length) if length > settings.body_bytes as u64 => Err(too_large(settings)),
-        Some(_) | None => Ok(()),
-    }
+    check_framing(request)?;
+    check_expectation(&request.head)?;
+    check_length(&request.head, settings.body_bytes as u64, BODY_KEY)
 }
 
 /// Reads the body. Takes it once it has arrived.
@@ -84,5 +75,8 @@ async fn read_to_end(
 }
 
 fn too_large(settings: &PostSettings) -> Rejection {
-    Rejection::BodyTooLarge { max: settings.body_bytes as u64, key: "post.body_bytes" }
+    Rejection::BodyTooLarge { max: settings.body_bytes as u64, key: BODY_KEY }
 }
+
+/// The key of the bound on a body.
+const BODY_KEY: &str = "post.body_bytes";

@@ -1,9 +1,10 @@
 //! Facts about a request's head: what the client accepts and announces.
 
-use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
 
 use crate::http::response::rejection::Rejection;
+use crate::listen::IncomingRequest;
 
 /// Whether the client accepts `text/event-stream` (RFC 9110, 12.5.1): without `Accept` it accepts everything; of the
 /// ranges that match, the most specific one decides.
@@ -43,12 +44,46 @@ pub(crate) fn announces_body(head: &Parts) -> bool {
     head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
+/// Refuses a request that another reader of the same bytes could read as another one.
+///
+/// # Errors
+/// 400.
+pub(crate) fn check_framing(request: &IncomingRequest) -> Result<(), Rejection> {
+    match request.is_ambiguous {
+        true => Err(Rejection::malformed("The request is ambiguous: a bare line feed, or two lengths of the body.")),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a body whose announced length is above `max` bytes, which the route's `key` sets.
+///
+/// # Errors
+/// 413, or 400 as for [`content_length`].
+pub(crate) fn check_length(head: &Parts, max: u64, key: &'static str) -> Result<(), Rejection> {
+    match content_length(head)? {
+        Some(length) if length > max => Err(Rejection::BodyTooLarge { max, key }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses an expectation that no part of the gateway meets (RFC 9110, 10.1.1).
+///
+/// # Errors
+/// 417 for anything but `100-continue`.
+pub(crate) fn check_expectation(head: &Parts) -> Result<(), Rejection> {
+    let mut expectations = head.headers.get_all(EXPECT).iter();
+    match expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        true => Ok(()),
+        false => Err(Rejection::Expectation),
+    }
+}
+
 /// Returns the length that the head announces, if it does.
 ///
 /// # Errors
 /// 400 if the body has two lengths or none that is clear: another reader of the request could use the other one (RFC
 /// 9112, 6.3 and 11.2).
-pub(crate) fn content_length(head: &Parts) -> Result<Option<u64>, Rejection> {
+fn content_length(head: &Parts) -> Result<Option<u64>, Rejection> {
     let ambiguous = || Rejection::malformed("The length of the body is ambiguous.");
     let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
     let (length, second) = (lengths.next(), lengths.next());

@@ -123,7 +123,8 @@ fn tracestate(head: &Parts) -> Option<HeaderValue> {
     (1..=TRACESTATE_BYTES).contains(&joined.len()).then(|| HeaderValue::from_str(&joined).ok())?
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Writes bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
