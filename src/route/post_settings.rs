@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-/// How a route opens streams by `POST`.
+/// The settings of streams that a route opens by `POST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostSettings {
     /// The part of a request that makes two of them one stream.

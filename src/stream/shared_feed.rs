@@ -1,4 +1,4 @@
-//! What a shared log needs to drive one stream: appending what another gateway read, and reading the upstream itself.
+//! The means by which a shared log drives one stream: appending what another gateway read, and reading the upstream itself.
 
 use std::sync::Arc;
 use std::time::Duration;

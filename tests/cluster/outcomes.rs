@@ -1,4 +1,4 @@
-//! What an upstream answered one gateway, as the clients of others see it.
+//! The answer of an upstream to one gateway, as the clients of the others see it.
 
 use crate::gateways::{configuration, only_stream, start};
 use crate::support::client::Client;

@@ -1,4 +1,4 @@
-//! That the suite is what it says: clients reach all gateways, which share one upstream connection.
+//! A check of the suite itself: clients reach all gateways, which share one upstream connection.
 
 use crate::support::client::Client;
 use crate::support::config::plain;

@@ -1,4 +1,4 @@
-//! Which requests share one answer, and what becomes of it when clients come and go.
+//! Requests that share one answer, while their clients come and go.
 
 use http::{Method, StatusCode};
 

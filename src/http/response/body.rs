@@ -27,7 +27,7 @@ pub enum AppBody {
     Answer(BoxStream<'static, Result<Bytes, BrokenAnswer>>),
     /// The body of an upstream's response.
     Forwarded(Box<Download>),
-    /// What an upstream sends on an HTTP/2 stream that has become a byte stream.
+    /// The bytes of an upstream, on an HTTP/2 stream that has become a byte stream.
     Tunnel(Box<TunnelBody>),
 }
 

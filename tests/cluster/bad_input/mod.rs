@@ -1,4 +1,4 @@
-//! What is wrong with the engine or in it: each is told in a clear line, and nothing is told to clients that is not so.
+//! Faults of the engine and of its content. Each is told in a clear line, and clients are told nothing untrue.
 
 mod engines;
 mod logins;

@@ -17,7 +17,7 @@ use crate::support::wait::{DEADLINE, eventually};
 /// The time within which a gateway whose lease is over has closed its upstream connection.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a busy machine may add.
+/// The delay that a busy machine may add.
 const SLACK: Duration = Duration::from_millis(800);
 
 /// One stream that each gateway reads for a client. Its only event was long ago.

@@ -1,8 +1,8 @@
 //! Three gateways of one cluster behind HAProxy in round robin, as tests of one gateway see it.
 //!
 //! Always true: each has an engine of its own, a real nats-server. A client has no influence on which gateway it reaches.
-//! What a test does to its gateway is done to all of them. [`Gateways`] names the tests that
-//! have one gateway, without HAProxy.
+//! A test that restarts or signals its gateway does so to all of them. [`Gateways`] names the tests that have one gateway,
+//! without HAProxy.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
