@@ -77,7 +77,7 @@ impl ClusterTickets {
             let Some(found) = found else { return Ok(attempt.end(false)) };
             match TicketMessage::parse(&found.payload) {
                 Some(TicketMessage::Redeemed(by)) => {
-                    let is_own = by == attempt.mark();
+                    let is_own = attempt.has_mark(by);
                     return Ok(attempt.end(is_own));
                 }
                 Some(TicketMessage::Sealed(sealed)) => attempt.content = key.open(sealed),

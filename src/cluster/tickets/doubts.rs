@@ -1,7 +1,7 @@
 //! Attempts to redeem a ticket whose end is not known.
 //!
 //! The engine may have done what it did not acknowledge: the ticket is then used up, and whoever asked was told to come
-//! back. The next attempt on this gateway continues the one before, so it gets what that one has won.
+//! back. The next attempt on this gateway continues all that are in doubt, so it gets what one of them has won.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub(super) struct Doubts(Mutex<HashMap<[u8; 32], Doubt>>);
 
 #[derive(Debug)]
 struct Doubt {
-    mark: Mark,
+    /// One of each attempt. At least one, at most [`MAX_DOUBTS`].
+    marks: Vec<Mark>,
     content: Vec<u8>,
     since: Instant,
 }
@@ -26,31 +27,37 @@ type Mark = [u8; MARK_LENGTH];
 pub(super) struct Attempt<'d> {
     doubts: &'d Doubts,
     name: [u8; 32],
-    mark: Mark,
+    /// Its own mark, or those of the attempts that it continues. Never empty.
+    marks: Vec<Mark>,
     /// The grant of the ticket, once it was read.
     pub content: Option<Vec<u8>>,
 }
 
 impl Doubts {
-    /// Begins an attempt, or continues the one in doubt. `None`: the system has no random bytes.
+    /// Begins an attempt, or continues those in doubt. `None`: the system has no random bytes.
     pub(super) fn begin(&self, name: [u8; 32]) -> Option<Attempt<'_>> {
         let earlier = self.0.lock().remove(&name);
-        let (mark, content) = match earlier {
-            Some(Doubt { mark, content, .. }) => (mark, Some(content)),
+        let (marks, content) = match earlier {
+            Some(Doubt { marks, content, .. }) => (marks, Some(content)),
             None => {
                 let mut mark = [0; MARK_LENGTH];
                 getrandom::fill(&mut mark).ok()?;
-                (mark, None)
+                (vec![mark], None)
             }
         };
-        Some(Attempt { doubts: self, name, mark, content })
+        Some(Attempt { doubts: self, name, marks, content })
     }
 }
 
 impl Attempt<'_> {
-    /// Returns what tells this attempt from others.
+    /// Returns the mark that tells this attempt from others.
     pub(super) fn mark(&self) -> &Mark {
-        &self.mark
+        &self.marks[0]
+    }
+
+    /// Returns true if this attempt, or one that it continues, has the mark.
+    pub(super) fn has_mark(&self, mark: &[u8]) -> bool {
+        self.marks.iter().any(|own| own == mark)
     }
 
     /// Ends the attempt. Returns the content if it has won.
@@ -66,8 +73,13 @@ impl Drop for Attempt<'_> {
         if doubts.len() >= MAX_DOUBTS {
             doubts.retain(|_, doubt| now.duration_since(doubt.since) < KEPT);
         }
-        if doubts.len() < MAX_DOUBTS {
-            doubts.insert(self.name, Doubt { mark: self.mark, content, since: now });
+        if let Some(other) = doubts.get_mut(&self.name) {
+            // Two attempts at the same time: either may have won.
+            let room = MAX_DOUBTS - other.marks.len();
+            other.marks.extend(self.marks.drain(..).take(room));
+            other.since = now;
+        } else if doubts.len() < MAX_DOUBTS {
+            doubts.insert(self.name, Doubt { marks: std::mem::take(&mut self.marks), content, since: now });
         }
     }
 }
@@ -75,8 +87,29 @@ impl Drop for Attempt<'_> {
 /// Bytes that tell the attempts to redeem a ticket apart.
 pub(super) const MARK_LENGTH: usize = 16;
 
-/// Attempts in doubt that are remembered.
+/// Tickets in doubt that are remembered, and attempts for each of them.
 const MAX_DOUBTS: usize = 256;
 
 /// Clients come back sooner, or not at all.
 const KEPT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_back_continues_all_attempts_in_doubt_and_a_further_one_none() {
+        let (doubts, name) = (Doubts::default(), [1; 32]);
+        let begin = || doubts.begin(name).expect("random bytes");
+        let [mut one, mut other] = [begin(), begin()];
+        let marks = [*one.mark(), *other.mark()];
+        (one.content, other.content) = (Some(b"content".to_vec()), Some(b"content".to_vec()));
+        drop((one, other));
+
+        let back = begin();
+        let further = begin();
+
+        assert!(marks.iter().all(|mark| back.has_mark(mark) && !further.has_mark(mark)));
+        assert_eq!(back.end(true), Some(b"content".to_vec()));
+    }
+}

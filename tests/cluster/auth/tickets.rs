@@ -60,15 +60,18 @@ async fn of_four_attempts_on_three_gateways_exactly_one_redeems_each_of_300_tick
 async fn so_it_is_while_each_of_three_servers_is_killed() {
     let cluster = NatsCluster::start().await;
     let members = three(&cluster.urls(), 3).await;
-    let is_over = Cell::new(false);
+    let (is_over, batches) = (Cell::new(false), Cell::new(0));
     let kills = async {
         // One of them leads, so its leader is killed at least once.
         for server in &cluster.servers {
             server.kill();
             eventually(ELECTION, || async { members[0].tickets.take(&ticket(0)).await.is_ok() }).await;
+            let before = batches.get();
             server.restart();
             server.is_listening().await;
             cluster.has_leader().await;
+            // However slow the machine is, tickets are redeemed between two kills.
+            eventually(ELECTION, || async { batches.get() > before }).await;
         }
         is_over.set(true);
     };
@@ -77,6 +80,7 @@ async fn so_it_is_while_each_of_three_servers_is_killed() {
         while !is_over.get() {
             each_once(&members, numbers.clone()).await;
             numbers = numbers.end..numbers.end + 10;
+            batches.set(batches.get() + 1);
         }
         numbers.start
     };
