@@ -25,6 +25,8 @@ pub struct Limits {
     pub forwarded_requests: usize,
     /// Forwarded requests in progress of one address.
     pub forwarded_requests_per_ip: usize,
+    /// Bytes of the bodies of one address's `POST`s that have not been sent upstream.
+    pub post_body_bytes_per_ip: usize,
     /// Open streams that only one address has read.
     pub streams_per_ip: usize,
     /// The rate at which requests may open streams.

@@ -23,7 +23,7 @@ use crate::admin::{Admin, Readiness};
 use crate::auth::Tickets;
 use crate::config::{Config, DrainSettings};
 use crate::forward::{ExchangeLimits, Forwarder};
-use crate::http::{self, App, PostStreams, StaticPage, StreamOpenLimits, SubscriptionLimits};
+use crate::http::{self, App, PostBodyLimits, PostStreams, StaticPage, StreamOpenLimits, SubscriptionLimits};
 use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
 use crate::runtime::file_budget::FileBudget;
@@ -90,6 +90,8 @@ impl Gateway {
             Some(cluster) => cluster.share_tickets(tickets),
             None => tickets,
         };
+        let on_refusal = metrics.shares().on_refusal(Room::PostBodies);
+        let post_bodies = PostBodyLimits::new(limits.clone(), ledger.clone(), on_refusal);
         let app = App {
             routes: ArcSwap::from_pointee(routes),
             streams,
@@ -102,6 +104,7 @@ impl Gateway {
                 metrics.shares().on_refusal(Room::ForwardedRequests),
             ),
             post_streams: PostStreams::default(),
+            post_bodies,
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,
             tickets,

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::post::PostStreams;
+use super::post::{PostBodyLimits, PostStreams};
 use super::stream_opens::StreamOpenLimits;
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub exchange_limits: ExchangeLimits,
     /// The streams that were opened by `POST`.
     pub post_streams: PostStreams,
+    /// The bounds on the bodies of `POST`s that open streams.
+    pub post_bodies: PostBodyLimits,
     /// The rates at which requests open streams.
     pub stream_opens: StreamOpenLimits,
     /// Issuers and revocations.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 /// Called for each refusal. Counts `rillgate_shares_refused_total`.
 pub type OnRefusal = Arc<dyn Fn() + Send + Sync>;
 
-/// Counts the permits that each owner holds of one shared resource. Cheap to clone.
+/// Counts the parts of one shared resource that each owner holds. Cheap to clone.
 pub struct Shares<Owner: Eq + Hash>(Arc<Inner<Owner>>);
 
 struct Inner<Owner> {
@@ -27,6 +27,8 @@ struct Inner<Owner> {
 pub struct SharePermit<Owner: Eq + Hash> {
     shares: Arc<Inner<Owner>>,
     owner: Owner,
+    /// The parts that it holds.
+    count: usize,
 }
 
 impl<Owner: Clone + Eq + Hash> Shares<Owner> {
@@ -50,12 +52,37 @@ impl<Owner: Clone + Eq + Hash> Shares<Owner> {
             (self.0.on_refusal)();
             return None;
         }
-        Some(SharePermit { shares: self.0.clone(), owner })
+        Some(SharePermit { shares: self.0.clone(), owner, count: 1 })
     }
 
-    /// Returns the number of permits that `owner` holds.
+    /// Acquires a permit that holds nothing yet, for [`SharePermit::resize`].
+    pub fn acquire_none(&self, owner: Owner) -> SharePermit<Owner> {
+        SharePermit { shares: self.0.clone(), owner, count: 0 }
+    }
+
+    /// Returns the number of parts that `owner` holds.
     pub fn held_by(&self, owner: &Owner) -> usize {
         self.0.held.lock().get(owner).copied().unwrap_or_default()
+    }
+}
+
+impl<Owner: Clone + Eq + Hash> SharePermit<Owner> {
+    /// Holds so many parts instead of those before. Returns false, and changes nothing, if the owner would hold more than
+    /// `max` by that. Whoever holds no other part of the resource is not refused: one use alone has a bound of its own.
+    pub fn resize(&mut self, count: usize, max: usize) -> bool {
+        let mut held = self.shares.held.lock();
+        let others = held.get(&self.owner).map_or(0, |held| held - self.count);
+        if count > self.count && others > 0 && others.saturating_add(count) > max {
+            drop(held);
+            (self.shares.on_refusal)();
+            return false;
+        }
+        self.count = count;
+        match others.saturating_add(count) {
+            0 => _ = held.remove(&self.owner),
+            all => _ = held.insert(self.owner.clone(), all),
+        }
+        true
     }
 }
 
@@ -76,7 +103,7 @@ impl<Owner: Eq + Hash> Drop for SharePermit<Owner> {
     fn drop(&mut self) {
         let mut held = self.shares.held.lock();
         if let Some(count) = held.get_mut(&self.owner) {
-            *count -= 1;
+            *count -= self.count;
             if *count == 0 {
                 held.remove(&self.owner);
             }
@@ -115,6 +142,20 @@ mod tests {
         assert_eq!(refused.load(Ordering::Relaxed), 1);
         drop(first);
         assert!(shares.acquire("greedy", 2).is_some(), "a dropped permit is free again");
+    }
+
+    #[test]
+    fn parts_are_counted_together_and_a_single_permit_is_not_refused() {
+        let shares = Shares::new(Arc::new(|| ()));
+        let (mut one, mut other) = (shares.acquire_none("owner"), shares.acquire_none("owner"));
+
+        assert!(one.resize(15, 10), "it is the only one");
+        assert!(!other.resize(1, 10) && one.resize(4, 10) && other.resize(6, 10));
+        assert!(!one.resize(5, 10), "four and six are all");
+        assert_eq!(shares.held_by(&"owner"), 10);
+        drop(one);
+        assert!(other.resize(10, 10) && other.resize(0, 10));
+        assert!(shares.0.held.lock().is_empty());
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub enum Room {
     StreamOpens,
     /// Forwarded requests in progress, of an address.
     ForwardedRequests,
+    /// Bytes of bodies that open streams, of an address.
+    PostBodies,
     /// TLS handshakes of an address.
     Handshakes,
     /// Connection attempts to one upstream.
@@ -184,12 +186,13 @@ impl StreamState {
 }
 
 impl Room {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Connections,
         Self::Subscriptions,
         Self::Streams,
         Self::StreamOpens,
         Self::ForwardedRequests,
+        Self::PostBodies,
         Self::Handshakes,
         Self::UpstreamConnects,
         Self::ReadThrough,
@@ -208,6 +211,7 @@ impl Room {
             Self::Streams => "streams",
             Self::StreamOpens => "stream_opens",
             Self::ForwardedRequests => "forwarded_requests",
+            Self::PostBodies => "post_bodies",
             Self::Handshakes => "handshakes",
             Self::UpstreamConnects => "upstream_connects",
             Self::ReadThrough => "read_through",

@@ -4,8 +4,9 @@ use http::{Method, StatusCode};
 
 use crate::fixture::{PROTOCOLS, ask, bearer, chat, producer_behind_gateway, public_chat, request, send, token};
 use crate::support::client::Client;
+use crate::support::figures::metric;
 use crate::support::raw::Raw;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
 async fn bodies_are_bounded_in_size_and_time() {
@@ -26,6 +27,31 @@ async fn bodies_are_bounded_in_size_and_time() {
     let answer = slow.read_to_end(DEADLINE).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
     assert!(producer.asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_bodies_and_others_have_theirs() {
+    let limits = "[limits]\npost_body_bytes_per_ip = \"64KiB\"\n";
+    let (producer, gateway) = producer_behind_gateway(&format!("{limits}{}", chat("key = \"body\"", ""))).await;
+    let client = Client::http1(gateway.address());
+    let authorization = bearer("alice");
+    let mut slow = Raw::dial(&client).await;
+    let head = format!("POST /chat HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\n");
+    slow.send(format!("{head}content-length: 50001\r\n\r\n{}", "x".repeat(50_000)).as_bytes()).await;
+    let question = "y".repeat(50_000);
+    let asked = async |client: &Client| ask(client, "alice", &question, &[]).await;
+
+    let refused = || async { asked(&client).await.status == StatusCode::TOO_MANY_REQUESTS };
+    eventually(DEADLINE, refused).await;
+
+    let reading = asked(&client.clone().coming_from([127, 0, 0, 2].into())).await;
+    assert_eq!(reading.status, StatusCode::OK, "another address has a share of its own");
+    assert_eq!(asked(&client).await.reason().await, "post_body_bytes_per_ip");
+    assert!(metric(&gateway, "shares_refused_total", &["room=\"post_bodies\""]).await >= 2.0);
+    slow.send(b"x").await;
+    assert!(slow.read_until("HTTP/1.1 200", DEADLINE).await);
+    assert_eq!(asked(&client).await.status, StatusCode::OK, "what was sent on does not count");
+    assert_eq!(producer.asked().iter().map(|asked| asked.body.len()).collect::<Vec<_>>(), [50_000, 50_001]);
 }
 
 #[tokio::test]

@@ -82,6 +82,9 @@ keys! {
         forwarded_requests: usize = "10000" in integer(1, 1_000_000),
         /// Forwarded requests in progress of one address. Behind a trusted proxy: of one forwarded address.
         forwarded_requests_per_ip: usize = "1000" in integer(1, 1_000_000),
+        /// Bytes of bodies of one address that routes with [routes.post] have received and not sent on. A single body is
+        /// only bounded by its route. Behind a trusted proxy: of one forwarded address.
+        post_body_bytes_per_ip: usize = "64MiB" in size("64KiB", "64GiB"),
         /// Open streams that only one address has read.
         streams_per_ip: usize = "1000" in integer(1, 10_000_000),
         /// Streams that requests may open per second. Up to ten seconds' worth may be opened at once; a request over
@@ -210,6 +213,7 @@ pub(super) fn limits(table: &LimitsTable<'_>) -> (Limits, usize) {
         subscriptions_per_ip: table.subscriptions_per_ip.get(),
         forwarded_requests: table.forwarded_requests.get(),
         forwarded_requests_per_ip: table.forwarded_requests_per_ip.get(),
+        post_body_bytes_per_ip: table.post_body_bytes_per_ip.get(),
         streams_per_ip: table.streams_per_ip.get(),
         stream_opens_per_second: stream_open_rates(&table.stream_opens_per_second.table()),
         ip6_prefix: table.ip6_prefix.get(),

@@ -9,6 +9,7 @@
 //! A body is in memory until it has been sent, and in no log, metric or file. Of a request only digests are kept.
 
 mod answer;
+mod body_limits;
 mod open;
 mod post_key;
 mod post_source;
@@ -24,6 +25,7 @@ use super::request::trace::Trace;
 use crate::listen::IncomingRequest;
 use crate::route::{PostSettings, Route};
 
+pub(crate) use body_limits::PostBodyLimits;
 pub(super) use open::respond;
 pub(crate) use post_streams::PostStreams;
 pub(super) use stream_url::{is_stream_url, read, stop};

@@ -53,7 +53,9 @@ pub(in crate::http) async fn respond(
         app.limits.load().header_bytes,
     )?;
     let fields = PostFields::from_head(head, settings)?;
-    let PostBody { bytes, charge } = read_body(body, settings, app.streams.ledger()).await?;
+    let client = ClientInfo::new(app, request, trace, grant.as_ref());
+    let address = client.limited_address(app, &request.peer);
+    let PostBody { bytes, charge } = read_body(body, settings, app.post_bodies.begin(address)).await?;
     let parts = KeyParts {
         route: &route.settings.name,
         path: target.path.encoded(),
@@ -68,8 +70,6 @@ pub(in crate::http) async fn respond(
     let new = new_stream(route, settings, captures, target, &shared.key, key);
     let joined = app.post_streams.find(&app.streams, &new.request, has_id)?;
 
-    let client = ClientInfo::new(app, request, trace, grant.as_ref());
-    let address = client.limited_address(app, &request.peer);
     let key = joined.as_ref().map_or(&new.key, |post| &post.key);
     let permit = app.subscription_limits.acquire(grant.as_ref(), address, key)?;
     if joined.is_none() {

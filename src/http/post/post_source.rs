@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use std::sync::Arc;
 
-use crate::runtime::memory::MemoryCharge;
+use super::body_limits::BodyCharge;
 use crate::sse::EventId;
 use crate::stream::{EventSource, OpenError, OpenOutcome};
 
@@ -20,12 +20,12 @@ pub(super) struct PostSource {
 struct PendingPost {
     source: Arc<dyn EventSource>,
     /// Held for the memory of the body.
-    _charge: MemoryCharge,
+    _charge: BodyCharge,
 }
 
 impl PostSource {
     /// Creates the source of a request, with the memory of its body.
-    pub(super) fn new(source: Arc<dyn EventSource>, charge: MemoryCharge, may_repeat: bool) -> Self {
+    pub(super) fn new(source: Arc<dyn EventSource>, charge: BodyCharge, may_repeat: bool) -> Self {
         Self { request: Mutex::new(Some(PendingPost { source, _charge: charge })), may_repeat }
     }
 

@@ -5,22 +5,21 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio::time::timeout;
 
+use super::body_limits::BodyCharge;
 use crate::http::request::head::{check_expectation, check_framing, check_length};
 use crate::http::response::rejection::{PostRefusal, Rejection};
 use crate::listen::{IncomingRequest, RequestBody};
 use crate::route::PostSettings;
-use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger, MemoryLevel};
 
 /// A body and its memory.
 pub(super) struct PostBody {
     pub(super) bytes: Bytes,
-    pub(super) charge: MemoryCharge,
+    pub(super) charge: BodyCharge,
 }
 
 /// Checks what the head says of the body.
@@ -33,16 +32,15 @@ pub(super) fn check_head(request: &IncomingRequest, settings: &PostSettings) -> 
     check_length(&request.head, settings.body_bytes as u64, BODY_KEY)
 }
 
-/// Reads the body. Takes it once it has arrived.
+/// Reads the body into the memory of `charge`. Takes it once it has arrived.
 ///
 /// # Errors
-/// The refusal, if it is too large, too slow or broken, or memory is full.
+/// The refusal, if it is too large, too slow or broken, or there is no memory for it.
 pub(super) async fn read_body(
     body: &mut Option<RequestBody>,
     settings: &PostSettings,
-    ledger: &Arc<MemoryLedger>,
+    mut charge: BodyCharge,
 ) -> Result<PostBody, Rejection> {
-    let mut charge = MemoryCharge::new(ledger, MemoryKind::Streams, 0);
     let mut bytes = BytesMut::new();
     if let Some(incoming) = body {
         let read = read_to_end(incoming, settings, &mut bytes, &mut charge);
@@ -56,7 +54,7 @@ async fn read_to_end(
     incoming: &mut RequestBody,
     settings: &PostSettings,
     bytes: &mut BytesMut,
-    charge: &mut MemoryCharge,
+    charge: &mut BodyCharge,
 ) -> Result<(), Rejection> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
         let frame = frame.map_err(|_| Rejection::malformed("The body is incomplete or malformed."))?;
@@ -66,10 +64,7 @@ async fn read_to_end(
             return Err(too_large(settings));
         }
         bytes.extend_from_slice(&piece);
-        charge.resize(bytes.capacity() as u64);
-        if charge.ledger().level() == MemoryLevel::Full {
-            return Err(Rejection::Memory);
-        }
+        charge.resize(bytes.capacity())?;
     }
     Ok(())
 }

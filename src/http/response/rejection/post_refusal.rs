@@ -9,6 +9,8 @@ use super::rows::{ProblemDetails, row};
 pub enum PostRefusal {
     /// The request's body did not arrive in time.
     BodyTimeout,
+    /// The client's address has its share of bodies.
+    AddressBodies,
     /// The request has the key of another one, but another body.
     BodyDiffers,
     /// There is no stream with this name, or not for this client.
@@ -27,6 +29,11 @@ impl PostRefusal {
             Self::BodyTimeout => {
                 row(Status::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time (post.body_timeout).")
             }
+            Self::AddressBodies => row(
+                Status::TOO_MANY_REQUESTS,
+                "post_body_bytes_per_ip",
+                "Too many request bodies of this address have not been sent on yet.",
+            ),
             Self::BodyDiffers => row(
                 Status::UNPROCESSABLE_ENTITY,
                 "body_differs",

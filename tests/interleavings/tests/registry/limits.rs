@@ -34,6 +34,7 @@ pub fn with_streams(streams: usize) -> SharedLimits {
         accepts_per_second: u32::MAX,
         forwarded_requests: 1,
         forwarded_requests_per_ip: 1,
+        post_body_bytes_per_ip: 1,
         handshakes_per_second: u32::MAX,
     }))
 }
