@@ -69,6 +69,9 @@ pub fn serve(folder: Option<&Path>) -> Outcome<()> {
                 }
             }
         }
+        if let Some(newest) = pacing.report() {
+            announce(newest);
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Instruction {
     Burst(u64),
     /// Trains of so many events, `spacing` apart from each other; a train begins `period` after the one before began.
     Trains { events: u64, spacing: Duration, period: Duration },
+    /// Print the number of the newest event, after the events of all bursts.
+    Report,
 }
 
 /// Returns the instructions that arrive at a child. Ends the process when the parent is gone.
@@ -34,6 +36,7 @@ pub fn instructions() -> Receiver<Instruction> {
                     spacing: Duration::from_secs_f64(spacing),
                     period: Duration::from_secs_f64(period),
                 },
+                (Some("report"), &[]) => Instruction::Report,
                 _ => continue,
             };
             if sender.send(instruction).is_err() {
@@ -45,16 +48,16 @@ pub fn instructions() -> Receiver<Instruction> {
     instructions
 }
 
-/// Prints the port on which a child listens.
-pub fn announce(port: u16) {
-    println!("{port}");
+/// Prints a number to the parent: first the port on which a child listens, later its reports.
+pub fn announce(number: impl Into<u64>) {
+    println!("{}", number.into());
     let _ = std::io::stdout().flush();
 }
 
 /// The parent's side.
 pub struct Control {
     input: ChildStdin,
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     /// The address on which the child listens.
     pub port: u16,
 }
@@ -64,10 +67,14 @@ impl Control {
     pub fn of(child: &mut Child) -> Outcome<Self> {
         let input = child.stdin.take().ok_or("a child without input")?;
         let mut output = BufReader::new(child.stdout.take().ok_or("a child without output")?);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
-        let port = line.trim().parse().map_err(|_| "a child that did not start")?;
-        Ok(Self { input, _output: output, port })
+        let port = number(&mut output)?.try_into().map_err(|_| "a child that did not start")?;
+        Ok(Self { input, output, port })
+    }
+
+    /// Returns the number of events that the child has sent. It answers after the events of all bursts.
+    pub fn sent(&mut self) -> Outcome<u64> {
+        self.send(Instruction::Report)?;
+        number(&mut self.output)
     }
 
     /// Sends an instruction to the child.
@@ -78,7 +85,14 @@ impl Control {
             Instruction::Trains { events, spacing, period } => {
                 writeln!(self.input, "trains {events} {} {}", spacing.as_secs_f64(), period.as_secs_f64())?;
             }
+            Instruction::Report => writeln!(self.input, "report")?,
         }
         Ok(())
     }
+}
+
+fn number(output: &mut BufReader<ChildStdout>) -> Outcome<u64> {
+    let mut line = String::new();
+    output.read_line(&mut line)?;
+    line.trim().parse().map_err(|_| "a child that does not answer".into())
 }

@@ -1,6 +1,5 @@
 //! The load generator: thousands of clients in one event loop on one core.
 
-use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -142,9 +141,9 @@ impl Load {
         Ok(())
     }
 
-    /// Receives until no more events arrive, then counts the streams that lack events which others have. The producer must
-    /// be silent.
-    pub fn settle(&mut self, timeout: Duration) -> Outcome<()> {
+    /// Receives until no more events arrive, then counts the streams that have not all of the `sent` events. The producer
+    /// must be silent.
+    pub fn settle(&mut self, sent: u64, timeout: Duration) -> Outcome<()> {
         let until = Instant::now() + timeout;
         let mut seen = (self.tally.events, Instant::now());
         loop {
@@ -153,27 +152,20 @@ impl Load {
                 seen = (self.tally.events, Instant::now());
             }
             let quiet = seen.1.elapsed();
-            if Instant::now() > until || (quiet > QUIET && (self.short() == 0 || quiet > 8 * QUIET)) {
-                self.tally.faults.short = self.short();
+            if Instant::now() > until || (quiet > QUIET && (self.short(sent) == 0 || quiet > 8 * QUIET)) {
+                self.tally.faults.short = self.short(sent);
                 return Ok(());
             }
         }
     }
 
-    /// Returns the number of streams that are behind the most advanced one.
-    fn short(&self) -> u64 {
-        let (mut most, mut count, mut all) = (0, 0, 0);
+    /// Returns the number of streams whose newest event is not the one with this number.
+    fn short(&self, newest: u64) -> u64 {
+        let mut count = 0;
         for client in self.clients.iter().flatten() {
-            client.expected(|expected| {
-                all += 1;
-                match expected.cmp(&most) {
-                    Ordering::Greater => (most, count) = (expected, 1),
-                    Ordering::Equal => count += 1,
-                    Ordering::Less => {}
-                }
-            });
+            client.expected(|expected| count += u64::from(expected != newest + 1));
         }
-        all - count
+        count
     }
 
     /// Returns an error unless every client got every event once and in order.
@@ -238,5 +230,53 @@ impl Load {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::scan::payload;
+
+    /// Answers this number of clients with two events each, and waits until they leave.
+    fn two_events(clients: usize) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            let mut sockets = Vec::new();
+            for mut socket in listener.incoming().take(clients).flatten() {
+                let events: String = (1..=2).map(|n| format!("id: {n}\ndata: {}\n\n", payload(n, 1, 200))).collect();
+                socket.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{events}").as_bytes()).expect("a client");
+                sockets.push(socket);
+            }
+            sockets.into_iter().for_each(|mut socket| drop(socket.read_to_end(&mut Vec::new())));
+        });
+        address
+    }
+
+    #[test]
+    fn a_tail_that_all_clients_lack_is_seen() {
+        let client_settings = ClientSettings {
+            to: two_events(2),
+            tls: None,
+            h2_streams: 0,
+            paths: vec!["/".to_owned()],
+            fields: Vec::new(),
+            ids: Ids::Producers,
+            first: 1,
+        };
+        let mut load = Load::new().expect("a load");
+        load.connect(&client_settings, 2, Duration::from_secs(10)).expect("clients");
+        load.receive_events(4, Duration::from_secs(10)).expect("events");
+
+        load.settle(2, Duration::from_secs(10)).expect("a settled load");
+        assert!(load.verdict().is_ok());
+        load.settle(3, Duration::from_millis(300)).expect("a settled load");
+
+        let fault = load.verdict().expect_err("a fault");
+        assert_eq!(fault.to_string(), "2 streams without the first or the last events");
     }
 }

@@ -17,7 +17,7 @@ pub struct Faults {
     pub disordered: u64,
     /// Events whose `id` was not the one that was next.
     pub wrong_ids: u64,
-    /// Streams that did not get what others of the same run got in the end.
+    /// Streams that did not end with the event that the producer sent last.
     pub short: u64,
 }
 

@@ -287,7 +287,7 @@ impl Run {
             row.connect_micros = cpu * 1e6 / clients as f64;
             row.deliveries_per_second = load.tally.events as f64 / row.connect_seconds;
             row.received(&load);
-            load.settle(Duration::from_secs(5))?;
+            load.settle(server.sent()?, Duration::from_secs(5))?;
             load.verdict()
         })
     }

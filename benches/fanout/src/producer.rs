@@ -22,6 +22,8 @@ pub struct Pacing {
     next: Option<Instant>,
     /// The number of events in a burst, those that remain of the current one, and the pause after the last.
     train: Option<(u64, u64, Duration)>,
+    /// The parent waits for the number of the newest event.
+    is_asked: bool,
 }
 
 impl Pacing {
@@ -39,6 +41,7 @@ impl Pacing {
                 self.next = self.interval.map(|interval| Instant::now() + interval);
             }
             Instruction::Burst(events) => self.burst += events,
+            Instruction::Report => self.is_asked = true,
         }
     }
 
@@ -48,6 +51,11 @@ impl Pacing {
             return Some(Duration::ZERO);
         }
         self.next.map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns the number of the newest event, once for each report that was asked for and not before a burst is over.
+    pub fn report(&mut self) -> Option<u64> {
+        (self.burst == 0 && std::mem::take(&mut self.is_asked)).then_some(self.number)
     }
 
     /// The number and the stamp of an event that is due.
@@ -98,7 +106,7 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
     match hub.and_then(|hub| hub.split_once('/')) {
         Some((address, path)) => {
             publisher = Some((TcpStream::connect(address)?, format!("/{path}")));
-            announce(0);
+            announce(0_u16);
         }
         None => {
             let listeners = listen()?;
@@ -132,14 +140,11 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
         {
             due.push(event);
         }
-        if due.is_empty() {
-            continue;
-        }
         if let Some((socket, path)) = &mut publisher {
             for (number, stamp) in &due {
                 post(socket, path, &payload(*number, *stamp, 200))?;
             }
-        } else {
+        } else if !due.is_empty() {
             let events: String = due
                 .iter()
                 .map(|(number, stamp)| format!("id: {number}\ndata: {}\n\n", payload(*number, *stamp, 200)))
@@ -147,6 +152,9 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
             let chunk = format!("{:X}\r\n{events}\r\n", events.len());
             let mut readers = readers.lock().expect("a thread that does not panic");
             readers.retain_mut(|socket| socket.write_all(chunk.as_bytes()).is_ok());
+        }
+        if let Some(newest) = pacing.report() {
+            announce(newest);
         }
     }
 }
@@ -198,5 +206,26 @@ fn post(socket: &mut TcpStream, path: &str, data: &str) -> Outcome<()> {
         if is_whole {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_waits_for_the_end_of_a_burst() {
+        let mut pacing = Pacing::default();
+        pacing.apply(Instruction::Burst(2));
+        pacing.apply(Instruction::Report);
+
+        let reports: Vec<_> = (0..3)
+            .map(|_| {
+                let _ = pacing.take(Instant::now());
+                pacing.report()
+            })
+            .collect();
+
+        assert_eq!(reports, [None, Some(2), None]);
     }
 }

@@ -198,6 +198,11 @@ impl Server {
         self.feed.send(instruction)
     }
 
+    /// Returns the number of events that its producer has sent.
+    pub fn sent(&mut self) -> Outcome<u64> {
+        self.feed.sent()
+    }
+
     /// Returns its settings.
     pub fn settings(&self) -> &ServerSettings {
         &self.settings

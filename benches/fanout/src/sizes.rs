@@ -78,7 +78,7 @@ impl Run {
         server.send(Instruction::Rate(10.0))?;
         load.receive(Duration::from_secs(1))?;
         server.send(Instruction::Rate(0.0))?;
-        load.settle(Duration::from_secs(15))?;
+        load.settle(server.sent()?, Duration::from_secs(15))?;
         load.verdict()?;
         let live = (server.pss_kib()? - before.0) / number;
 

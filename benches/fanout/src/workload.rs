@@ -68,9 +68,9 @@ impl Workload {
             return Err("delivered nothing".into());
         }
 
-        // After the last events have arrived, all clients must have the same.
+        // After the last events have arrived, all clients must have what the producer has sent.
         server.send(Instruction::Rate(0.0))?;
-        load.settle(Duration::from_secs(15))?;
+        load.settle(server.sent()?, Duration::from_secs(15))?;
         load.verdict()
     }
 
@@ -86,7 +86,7 @@ impl Workload {
         let before = process::pss_kib(&server.processes())?;
         server.send(Instruction::Burst(filled))?;
         load.receive_events(filled, Duration::from_secs(90))?;
-        load.settle(Duration::from_secs(5))?;
+        load.settle(filled, Duration::from_secs(5))?;
         load.verdict()?;
         row.event_bytes = (process::pss_kib(&server.processes())? - before) * 1024.0 / filled as f64;
         // The gateway updates this gauge periodically.

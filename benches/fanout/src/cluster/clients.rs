@@ -34,8 +34,9 @@ pub fn measure(gateways: &mut Gateways, engine: &Engine, clients: usize, streams
         load.receive(Duration::from_millis(350))?;
     }
     gateways.send(Instruction::Rate(0.0))?;
+    let sent = gateways.sent()?;
     for load in &mut loads {
-        load.settle(Duration::from_secs(20))?;
+        load.settle(sent, Duration::from_secs(20))?;
         load.verdict()?;
     }
     let after = memory(gateways)?;

@@ -142,6 +142,11 @@ impl Gateways {
         self.feed.send(instruction)
     }
 
+    /// Returns the number of events that the producer has sent.
+    pub fn sent(&mut self) -> Outcome<u64> {
+        self.feed.sent()
+    }
+
     /// Waits until a gateway owns this number of streams.
     pub fn wait_for_owner(&self, index: usize, streams: usize) -> Outcome<()> {
         let until = Instant::now() + Duration::from_secs(20);

@@ -166,7 +166,7 @@ fn connect(gateways: &mut Gateways, clients: usize, streams: usize) -> Outcome<(
 /// Stops the producer, and checks that every client got every event once and in order.
 fn finish(gateways: &mut Gateways, load: &mut Load) -> Outcome<()> {
     gateways.send(Instruction::Rate(0.0))?;
-    load.settle(Duration::from_secs(20))?;
+    load.settle(gateways.sent()?, Duration::from_secs(20))?;
     load.verdict()
 }
 
