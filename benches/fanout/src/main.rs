@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "no gateway runs in it: it waits for processes that it has started")]
 
 mod abuse;
+mod calibrate;
 mod ceiling;
 mod certificate;
 mod client;

@@ -68,11 +68,16 @@ fn figures(folder: &Path) -> String {
         let Some(machine) = kept.machine() else { continue };
         let rounds = kept.rounds();
         let disturbed = kept.all().iter().filter(|row| row["other_share"].as_f64() > Some(0.08)).count();
+        let share = kept.all().iter().find_map(|row| row["ceiling_share"].as_f64()).unwrap_or(0.0);
+        let asked = match share > 0.0 {
+            true => format!("; asked for: {:.0} % of what the ceiling sustained", share * 100.0),
+            false => String::new(),
+        };
         let _ = writeln!(
             text,
-            "**{title}** ({machine}; {rounds} round{}; {disturbed} of {} rows disturbed)\n\n\
-             | server | connections | CPU seconds per million deliveries | x ceiling | deliveries a second | one core's \
-             worth of them | p50 / p99 ms | KiB idle / live | CPU µs a connection | all there after s | wrong \
+            "**{title}** ({machine}; {rounds} round{}; {disturbed} of {} rows disturbed{asked})\n\n\
+             | server | connections | CPU seconds per million deliveries | x ceiling | deliveries a second, asked for / made \
+             | one core's worth of them | p50 / p99 ms | KiB idle / live | CPU µs a connection | all there after s | wrong \
              |\n|---|---|---|---|---|---|---|---|---|---|---|",
             if rounds == 1 { "" } else { "s" },
             kept.all().len(),
@@ -95,13 +100,18 @@ fn figures(folder: &Path) -> String {
             let (least, most) =
                 spread.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
             let ratio = kept.ratio(&server, h2_streams, "ceiling", CPU).map_or("-".to_owned(), short);
+            let rate = of("rate").unwrap_or(0.0);
+            let asked = match rate > 0.0 {
+                true => thousands(rate * connections * h2_streams.max(1) as f64),
+                false => "-".to_owned(),
+            };
             let memory = match scenario {
                 "replay" => "-".to_owned(),
                 _ => format!("{:.1} / {:.1}", of("idle_kib").unwrap_or(0.0), of("active_kib").unwrap_or(0.0)),
             };
             let _ = writeln!(
                 text,
-                "| {name} | {} | {} ({}..{}) | {ratio} | {} | {} | {:.0} / {:.0} | {memory} | {:.0} | {:.1} | {wrong} |",
+                "| {name} | {} | {} ({}..{}) | {ratio} | {asked} / {} | {} | {:.0} / {:.0} | {memory} | {:.0} | {:.1} | {wrong} |",
                 thousands(connections),
                 short(cpu),
                 short(least),

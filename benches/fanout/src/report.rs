@@ -27,6 +27,8 @@ pub struct Row {
     pub routes: usize,
     pub gather_ms: u64,
     pub rate: f64,
+    /// The part of the ceiling's deliveries that the rate follows; 0 if it is fixed.
+    pub ceiling_share: f64,
     pub cpu_per_million: f64,
     pub deliveries_per_second: f64,
     pub core_share: f64,
@@ -66,11 +68,17 @@ impl Row {
         }
     }
 
+    /// Deliveries a second that are asked for.
+    fn asked(&self) -> f64 {
+        self.rate * (self.clients * self.h2_streams.max(1)) as f64
+    }
+
     fn json(&self) -> Value {
         json!({
             "server": self.server, "round": self.round, "clients": self.clients, "h2_streams": self.h2_streams,
             "streams": self.streams, "log": self.log, "in_log": self.in_log, "event_bytes": rounded(self.event_bytes),
             "routes": self.routes, "gather_ms": self.gather_ms, "rate": rounded(self.rate),
+            "ceiling_share": rounded(self.ceiling_share),
             "cpu_seconds_per_million": rounded(self.cpu_per_million),
             "deliveries_per_second": self.deliveries_per_second.round(),
             "deliveries_per_core_second": self.per_core_second().round(),
@@ -84,7 +92,7 @@ impl Row {
 
     fn print(&self) {
         print!(
-            "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7.2} {:>8.0} {:>8.0} {:>4.0}% {:>4.0}% {:>7.1} {:>7.1} {:>7.1} \
+            "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7.2} {:>8.0} {:>8.0} {:>8.0} {:>4.0}% {:>4.0}% {:>7.1} {:>7.1} {:>7.1} \
              {:>7.1} {:>6.0} ",
             self.name(),
             self.round,
@@ -94,6 +102,7 @@ impl Row {
             self.routes,
             self.gather_ms,
             self.cpu_per_million,
+            self.asked(),
             self.deliveries_per_second,
             self.per_core_second(),
             self.core_share * 100.0,
@@ -136,7 +145,7 @@ impl Report {
         }
         if !matches!(scenario, "table" | "sizes" | "micro" | "abuse" | "cluster") {
             println!(
-                "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7} {:>8} {:>8} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7} {:>6}",
+                "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7} {:>8} {:>8} {:>8} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7} {:>6}",
                 "server",
                 "",
                 "conns",
@@ -145,6 +154,7 @@ impl Report {
                 "routes",
                 "gath",
                 "CPU-s/M",
+                "asked/s",
                 "/s",
                 "/s/core",
                 "core",

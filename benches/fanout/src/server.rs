@@ -77,11 +77,6 @@ impl Kind {
         }
     }
 
-    /// Returns true for another project's server, whose failures are reported and do not end the run.
-    pub fn is_competitor(self) -> bool {
-        !matches!(self, Self::Ceiling | Self::Rillgate)
-    }
-
     /// Returns true if it can be started on this machine.
     pub fn is_installed(self) -> bool {
         match self {
