@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use serde_json::json;
 
-use crate::fixture::{PROTOCOLS, config, everything, full, get, send, site_behind_gateway, start};
+use crate::fixture::{PROTOCOLS, begin, config, everything, full, get, request, send, site_behind_gateway, start};
 use crate::support::client::Client;
 use crate::support::figures::{metric, wait_metric};
-use crate::support::wait::{DEADLINE, eventually};
+use crate::support::wait::{DEADLINE, eventually, within};
 
 #[tokio::test]
 async fn every_method_and_status_passes_with_its_fields() {
@@ -101,16 +102,25 @@ async fn a_drain_lets_exchanges_finish_and_waits_for_no_idle_connection() {
     let (_site, gateway) = site_behind_gateway("").await;
     let client = Client::http1(gateway.address());
     get(&client, "/echo", &[]).await;
-    let upload = tokio::spawn({
-        let client = Client::http1(gateway.address());
-        async move { send(&client, "POST", "/slow", &[], full(vec![0; 2 << 20])).await }
+    let uploads = PROTOCOLS.map(|protocol| {
+        let client = Client::new(protocol, gateway.address());
+        tokio::spawn(async move { send(&client, "POST", "/slow", &[], full(vec![0; 2 << 20])).await })
     });
-    wait_metric(&gateway, "forwarded_in_flight", &["route=\"site\""], 1.0).await;
+    let mut download =
+        begin(&client, request(&client, "GET", &format!("/bytes/{}", 64 << 20), &[], full(""))).await.unwrap();
+    wait_metric(&gateway, "forwarded_in_flight", &["route=\"site\""], 3.0).await;
 
     gateway.signal("TERM");
 
-    let answer = upload.await.unwrap().unwrap();
-    assert_eq!(answer.json(), json!({ "length": 2 << 20 }));
+    for upload in uploads {
+        let answer = upload.await.unwrap().unwrap();
+        assert_eq!(answer.json(), json!({ "length": 2 << 20 }));
+    }
+    let mut length = 0;
+    while let Some(frame) = within(DEADLINE, "a frame", download.body_mut().frame()).await {
+        length += frame.unwrap().into_data().map_or(0, |bytes| bytes.len());
+    }
+    assert_eq!(length, 64 << 20, "a response that has begun is not cut");
     assert!(gateway.wait_exit(Duration::from_secs(10)).await.success());
     assert!(gateway.log().iter().any(|line| line.contains("drained")), "{:#?}", gateway.log());
 }

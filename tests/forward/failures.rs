@@ -23,6 +23,7 @@ async fn an_application_that_is_away_is_502_and_one_that_is_silent_504() {
         for method in ["GET", "POST"] {
             let answer = send(&client, method, "/silent", &[], full("")).await.unwrap();
             assert_eq!((answer.status.as_u16(), answer.reason()), (504, "upstream_silent".to_owned()), "{protocol:?}");
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         }
     }
     assert!(metric(&away, "forwarded_requests_total", &["status=\"502\""]).await >= 2.0);
@@ -31,18 +32,21 @@ async fn an_application_that_is_away_is_502_and_one_that_is_silent_504() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_502() {
-    for bytes in [
-        "nonsense\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
-        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-        "",
+    for (bytes, reason) in [
+        ("nonsense\r\n\r\n", "upstream_wrong"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!", "upstream_wrong"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "upstream_wrong"),
+        ("", "upstream_dropped"),
     ] {
         let origin = Origin::start_with(move |_| Answer::raw(bytes)).await;
         let gateway = start(&config(&origin.url(), &everything(""))).await;
 
-        let answer = get(&Client::http1(gateway.address()), "/", &[]).await;
+        for protocol in PROTOCOLS {
+            let answer = get(&Client::new(protocol, gateway.address()), "/", &[]).await;
 
-        assert_eq!(answer.status, 502, "{bytes:?}");
+            assert_eq!((answer.status.as_u16(), &*answer.reason()), (502, reason), "{protocol:?} {bytes:?}");
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        }
     }
 }
 
@@ -100,4 +104,29 @@ async fn requests_go_to_the_addresses_that_answer() {
         let requests = site.stats().await["requests"].as_u64().unwrap();
         assert!(requests >= 4, "both take turns: {requests}");
     }
+}
+
+#[tokio::test]
+async fn an_address_that_goes_away_is_passed_over_and_one_that_answers_with_an_error_is_not() {
+    let (one, two) = (crate::fixture::Site::start().await, crate::fixture::Site::start().await);
+    let urls = format!("{}\", \"{}", one.url(), two.url());
+    let gateway = start(&config(&urls, &everything(""))).await;
+    for protocol in PROTOCOLS {
+        let client = Client::new(protocol, gateway.address());
+        for _ in 0..4 {
+            assert_eq!(get(&client, "/echo", &[]).await.status, 200);
+        }
+    }
+
+    drop(one);
+
+    for protocol in PROTOCOLS {
+        let client = Client::new(protocol, gateway.address());
+        for _ in 0..6 {
+            let answer = send(&client, "POST", "/echo?status=503", &[], full("hello")).await.unwrap();
+            // An answer of the application's is none of the gateway's: it counts against nobody.
+            assert_eq!((answer.status.as_u16(), answer.header("x-status")), (503, Some("echoed")), "{protocol:?}");
+        }
+    }
+    assert!(two.stats().await["requests"].as_u64().unwrap() >= 12 + 4);
 }

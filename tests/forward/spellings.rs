@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fixture::{PROTOCOLS, Site, config, everything, get, start, token};
+use crate::fixture::{PROTOCOLS, Site, config, everything, full, get, send, start, token};
 use crate::support::client::Client;
 use crate::support::raw::{Raw, status};
 
@@ -81,6 +81,58 @@ async fn no_spelling_of_an_authorized_path_is_public() {
     }
 }
 
+/// A route of a stream that needs a token.
+const PRICES: &str = "[[routes]]\nname = \"prices\"\npath = \"/prices/{symbol}\"\nupstream = \"app\"\n\
+    [routes.auth]\nissuers = [\"main\"]\n";
+
+#[tokio::test]
+async fn no_spelling_of_a_streams_path_is_public_over_either_protocol() {
+    let site = Site::start().await;
+    let gateway = start(&config(&site.url(), &format!("{PRICES}{ADMIN}{}", everything("encoded_slash = true")))).await;
+
+    for protocol in PROTOCOLS {
+        let client = Client::new(protocol, gateway.address());
+        for path in [
+            "/prices/EURUSD",
+            "/prices/EURUSD/",
+            "/PRICES/EURUSD",
+            "/Prices/eurusd/",
+            "/%70rices/EURUSD",
+            "/%50RICES/EURUSD",
+            "/prices//EURUSD",
+            "//prices/EURUSD",
+            "/prices%2FEURUSD",
+            "/prices%2fEURUSD/",
+            "/prices;a=1/EURUSD",
+            "/prices/EURUSD;a=1",
+            "/prices/EURUSD%3Ba",
+            "/prices/./EURUSD",
+            "/x/%2E%2E/prices/EURUSD",
+            "/prices%5CEURUSD",
+            "/prices%252FEURUSD",
+            "/prices/EUR%2fUSD",
+            "/ADMIN/users",
+            "/%41dmin/users/",
+            "/admin%2Fusers",
+            "/account/",
+            "/%41CCOUNT",
+        ] {
+            for method in ["GET", "POST"] {
+                let status = send(&client, method, path, &[], full("")).await.unwrap().status.as_u16();
+                assert!([400, 401, 404, 405].contains(&status), "{protocol:?} {method} {path}: {status}");
+            }
+        }
+    }
+    assert_eq!(site.stats().await["requests"], json!(1), "none was sent on: {}", site.stats().await["targets"]);
+
+    // In the form for proxies, and with a host of another spelling, it is the same path.
+    for target in ["http://localhost/ADMIN/users", "http://LOCALHOST/%61dmin/users", "http://localhost//account"] {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let answer = Raw::exchange(&Client::http1(gateway.address()), request.as_bytes()).await;
+        assert!([400, 401, 404].contains(&status(&answer)), "{target}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn the_most_specific_route_wins_whatever_the_method() {
     let site = Site::start().await;
@@ -94,7 +146,7 @@ async fn the_most_specific_route_wins_whatever_the_method() {
         let client = Client::new(protocol, gateway.address());
         let events = get(&client, "/a/events?limit=1", &[]).await;
         assert_eq!(events.header("content-type"), Some("text/event-stream"));
-        let post = crate::fixture::send(&client, "POST", "/a/events", &[], crate::fixture::full("")).await.unwrap();
+        let post = send(&client, "POST", "/a/events", &[], full("")).await.unwrap();
         assert_eq!(post.status, 405, "methods never fall through");
         for path in ["/a/b", "/a/b/c/", "/a/", "/b"] {
             assert_eq!(get(&client, path, &[]).await.json()["url"], json!(path));
