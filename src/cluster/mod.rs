@@ -7,8 +7,6 @@
 //!  Cluster::start(engine, settings, observer, tasks) ──▶ Arc<Cluster> ──▶ Streams::with_shared_logs(cluster)
 //! ```
 
-#[cfg(test)]
-mod auth_engine;
 mod beat;
 mod context;
 mod engine;

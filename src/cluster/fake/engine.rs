@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::auth::AuthContent;
 use super::faults::Faults;
 use super::links::{Cut, FakeLink};
 use super::random::SeededRandom;
-use crate::cluster::engine::{AppendError, AuthKey, AuthKind, AuthRecord, LiveRecord, LogId, Question, Stored};
+use crate::cluster::engine::{AppendError, AuthKind, AuthRecord, LiveRecord, LogId, Question, Stored};
 use crate::runtime::tasks::Tasks;
 
 /// A fake engine in memory, whose faults are drawn from one seed.
@@ -35,8 +36,9 @@ pub(super) struct State {
     /// Everything that was ever stored, in order, whatever was forgotten later.
     history: Vec<(LogId, Stored)>,
     pub beats: BTreeMap<String, Bytes>,
-    auth: Vec<(AuthKey, Stored, Instant)>,
+    pub auth: AuthContent,
     pub links: Vec<FakeLink>,
+    is_away: bool,
     pub subscribers: Vec<Subscriber>,
     /// The time until which the leader of the logs answers as it was when it was deposed.
     deposed: Option<(Instant, Instant)>,
@@ -86,6 +88,13 @@ pub(super) struct Subscriber {
 }
 
 impl FakeCluster {
+    /// Creates an engine without faults and delays.
+    pub(in crate::cluster) fn prompt() -> Self {
+        let cluster = Self::new(0);
+        cluster.set_faults(Faults { is_prompt: true, ..Faults::default() });
+        cluster
+    }
+
     /// Creates an engine without faults that draws delays from this seed.
     pub(in crate::cluster) fn new(seed: u64) -> Self {
         let state = State {
@@ -95,8 +104,9 @@ impl FakeCluster {
             logs: HashMap::new(),
             history: Vec::new(),
             beats: BTreeMap::new(),
-            auth: Vec::new(),
+            auth: AuthContent::default(),
             links: Vec::new(),
+            is_away: false,
             subscribers: Vec::new(),
             deposed: None,
             questions: 0,
@@ -155,7 +165,22 @@ impl FakeCluster {
         for log in state.logs.values_mut() {
             log.retain(|entry| entry.at.elapsed() > time);
         }
-        state.sequence = state.logs.values().flatten().map(|entry| entry.stored.sequence).max().unwrap_or_default();
+        state.restart_sequences();
+    }
+
+    /// Loses the connections of all gateways, and of those to come. They notice at once.
+    pub(in crate::cluster) fn disconnect(&self) {
+        self.0.state.lock().disconnect();
+    }
+
+    /// Connects all gateways again.
+    pub(in crate::cluster) fn connect(&self) {
+        let mut state = self.0.state.lock();
+        state.is_away = false;
+        for link in &mut state.links {
+            link.mend();
+            link.reconnect();
+        }
     }
 
     /// Returns what was ever stored in logs, in order, without the first `known`.
@@ -183,6 +208,31 @@ impl Shared {
 }
 
 impl State {
+    /// Loses the connections of all gateways, which notice at once.
+    pub(in crate::cluster) fn disconnect(&mut self) {
+        self.is_away = true;
+        for link in &mut self.links {
+            link.cut(Cut::Both);
+            link.notice();
+        }
+    }
+
+    /// Connects another gateway, unless the engine is away. Returns the number of its connection.
+    pub(in crate::cluster) fn add_link(&mut self) -> usize {
+        let mut link = FakeLink::new();
+        if self.is_away {
+            link.cut(Cut::Both);
+            link.notice();
+        }
+        self.links.push(link);
+        self.links.len() - 1
+    }
+
+    /// Begins with the first sequence again, unless a log has records.
+    pub(in crate::cluster) fn restart_sequences(&mut self) {
+        self.sequence = self.logs.values().flatten().map(|entry| entry.stored.sequence).max().unwrap_or_default();
+    }
+
     /// Stores a record. `is_refused`: says that another one is the last, whatever is.
     pub(in crate::cluster) fn append(
         &mut self,
@@ -215,45 +265,11 @@ impl State {
         records.filter(|stored| stored.sequence >= from).collect()
     }
 
-    /// Stores a ticket or a revocation.
-    pub(in crate::cluster) fn put(
-        &mut self,
-        key: &AuthKey,
-        after: Option<u64>,
-        value: Bytes,
-        keep: Duration,
-    ) -> Result<AuthRecord, AppendError> {
-        let known = self.get(key).map_or(0, |stored| stored.sequence);
-        if after.is_some_and(|after| after != known) {
-            return Err(AppendError::Refused);
-        }
-        let record = self.next(value);
-        self.auth.retain(|(other, _, _)| other != key);
-        self.auth.push((*key, record.clone(), Instant::now() + keep));
-        Ok(AuthRecord { key: *key, record })
-    }
-
-    /// Returns what is stored under a key.
-    pub(in crate::cluster) fn get(&self, key: &AuthKey) -> Option<Stored> {
-        self.kept().find(|(other, _)| *other == key).map(|(_, stored)| stored.clone())
-    }
-
-    /// Returns everything of one kind.
-    pub(in crate::cluster) fn all(&self, kind: AuthKind) -> Vec<AuthRecord> {
-        let of_kind = self.kept().filter(|(key, _)| key.kind == kind);
-        of_kind.map(|(key, record)| AuthRecord { key: *key, record: record.clone() }).collect()
-    }
-
-    fn kept(&self) -> impl Iterator<Item = (&AuthKey, &Stored)> {
-        let now = Instant::now();
-        self.auth.iter().filter(move |(_, _, until)| now < *until).map(|(key, stored, _)| (key, stored))
-    }
-
     fn records(&self, log: &LogId) -> &[LogEntry] {
         self.logs.get(log).map_or(&[], Vec::as_slice)
     }
 
-    fn next(&mut self, payload: Bytes) -> Stored {
+    pub(in crate::cluster) fn next(&mut self, payload: Bytes) -> Stored {
         self.sequence += 1;
         Stored { sequence: self.sequence, payload }
     }

@@ -1,4 +1,4 @@
-//! The faults of a fake engine, as probabilities.
+//! The faults of a fake engine, as probabilities, and its delays.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(in crate::cluster) struct Faults {
     pub stale: f64,
     /// A message to a subscriber is lost.
     pub lost_message: f64,
+    /// True if nothing takes any time.
+    pub is_prompt: bool,
 }
 
 impl Faults {
@@ -35,11 +37,15 @@ impl Faults {
             wrong_refusal: rate(0.02),
             stale: rate(0.4),
             lost_message: rate(0.1),
+            is_prompt: false,
         }
     }
 
     /// Draws the time that a request, an answer or a message takes.
     pub(super) fn delay(&self, random: &SeededRandom) -> Duration {
+        if self.is_prompt {
+            return Duration::ZERO;
+        }
         if random.has(self.slow) {
             return random.pause(1000, 6000);
         }

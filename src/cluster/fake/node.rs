@@ -9,8 +9,9 @@ use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::auth::Fate;
 use super::engine::{FakeCluster, FakeMessage, FakeTopic, Shared, State, Subscriber};
-use super::links::{FakeLink, disconnected, timed_out};
+use super::links::{disconnected, timed_out};
 use crate::cluster::engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineState, LiveRecord, LogId, Question, Stored,
 };
@@ -25,9 +26,8 @@ pub(in crate::cluster) struct FakeEngine {
 impl FakeCluster {
     /// Connects another gateway.
     pub(in crate::cluster) fn node(&self) -> FakeEngine {
-        let mut state = self.0.state.lock();
-        state.links.push(FakeLink::new());
-        FakeEngine::new(self.clone(), state.links.len() - 1)
+        let node = self.0.state.lock().add_link();
+        FakeEngine::new(self.clone(), node)
     }
 }
 
@@ -276,7 +276,19 @@ impl Engine for FakeEngine {
         let key = *key;
         async move {
             self.request(move |shared, state| {
+                let fate = state.auth.next_fate();
+                match fate {
+                    Some(Fate::LostRequest) => return Err(timed_out().into()),
+                    Some(Fate::FalseRefusal) => return Err(AppendError::Refused),
+                    Some(Fate::LostAnswer | Fate::LostAnswerAndAway) | None => {}
+                }
                 let stored = state.put(&key, after, value, keep)?;
+                if fate == Some(Fate::LostAnswerAndAway) {
+                    state.disconnect();
+                }
+                if fate.is_some() {
+                    return Err(timed_out().into());
+                }
                 let sequence = stored.record.sequence;
                 shared.publish(state, &FakeTopic::Auth(key.kind), &FakeMessage::Auth(stored));
                 Ok(sequence)

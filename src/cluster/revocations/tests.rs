@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::super::auth_engine::{AuthEngine, Fault};
+use super::super::fake::{FakeCluster, Fate};
 use super::super::{ClaimResult, ResetCause, ResyncCause};
 use super::*;
 use crate::auth::{ChangeSignal, ClaimPath, Revocation};
@@ -32,11 +32,11 @@ impl ClusterObserver for Foreign {
 }
 
 impl Gateway {
-    fn start(engine: &Arc<AuthEngine>, keys: &[u8], capacity: usize) -> Self {
+    fn start(engine: &FakeCluster, keys: &[u8], capacity: usize) -> Self {
         let secrets: Vec<_> = keys.iter().map(|byte| Secret::new([*byte; 32])).collect();
         let (keys, foreign) = (Arc::new(ClusterKeys::new(&secrets)), Arc::new(Foreign::default()));
         let table = Revocations::new(capacity, ChangeSignal::default());
-        let cluster = ClusterRevocations::new(engine.clone(), keys, foreign.clone(), table.clone());
+        let cluster = ClusterRevocations::new(Arc::new(engine.node()), keys, foreign.clone(), table.clone());
         let table = table.with_shared(Arc::new(cluster.clone()));
         Tasks::default().spawn("revocations", cluster.run());
         Self { table, cluster, foreign }
@@ -83,7 +83,7 @@ fn id(value: &str) -> RevocationId {
 
 #[tokio::test(start_paused = true)]
 async fn a_revocation_and_its_removal_reach_every_gateway_within_a_second() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let gateways = [(); 3].map(|()| Gateway::start(&engine, b"k", 100));
     for gateway in &gateways {
         gateway.loaded().await;
@@ -101,13 +101,13 @@ async fn a_revocation_and_its_removal_reach_every_gateway_within_a_second() {
     }
 
     assert!(begun.elapsed() < Duration::from_secs(1));
-    let (_, _, keep) = engine.records().remove(0);
+    let (_, _, keep) = engine.auth_records().remove(0);
     assert!((3600..=3662).contains(&keep.as_secs()), "the removal is kept as long as the revocation: {keep:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_has_read_all_before_it_is_loaded() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let first = Gateway::start(&engine, b"k", 1000);
     for number in 0..200 {
         assert_eq!(first.post(revocation(&number.to_string(), None)).await, Reach::All);
@@ -125,7 +125,7 @@ async fn a_gateway_has_read_all_before_it_is_loaded() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_engine_is_away_changes_apply_here_are_pending_and_follow_later() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let [here, there] = [(); 2].map(|()| Gateway::start(&engine, b"k", 100));
     here.loaded().await;
     assert_eq!(here.post(revocation("old", None)).await, Reach::All);
@@ -141,23 +141,26 @@ async fn while_the_engine_is_away_changes_apply_here_are_pending_and_follow_late
     there.until("new", true).await;
     there.until("old", false).await;
     assert_eq!(here.cluster.pending(), 0);
-    assert!(engine.records().iter().any(|(.., keep)| keep.as_secs() / 86_400 == 30), "of a removal without an end");
+    assert!(
+        engine.auth_records().iter().any(|(.., keep)| keep.as_secs() / 86_400 == 30),
+        "of a removal without an end"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_that_waited_does_not_take_back_a_later_revocation() {
-    let engine = AuthEngine::new();
-    let (here, other_engine) = (Gateway::start(&engine, b"k", 100), engine.clone());
+    let engine = FakeCluster::prompt();
+    let here = Gateway::start(&engine, b"k", 100);
     here.loaded().await;
     assert_eq!(here.post(revocation("a", Some(60))).await, Reach::All);
     engine.disconnect();
     assert_eq!(here.delete("a").await, Ok(Reach::Here));
     // Another gateway that still reaches the engine revokes it again.
     let keys = ClusterKeys::new(&[Secret::new([b'k'; 32])]);
-    let (key, ..) = engine.records().remove(0);
+    let (key, ..) = engine.auth_records().remove(0);
     let change = RevocationChange::Revoked(revocation("a", None));
     let record = RevocationRecord { writer: 7, copied: None, change };
-    other_engine.set(key, record.encode(&keys, &key.name));
+    engine.set(&key, record.encode(&keys, &key.name));
 
     engine.connect();
 
@@ -167,7 +170,7 @@ async fn a_removal_that_waited_does_not_take_back_a_later_revocation() {
 
 #[tokio::test(start_paused = true)]
 async fn the_later_end_of_two_posts_applies_everywhere() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let [one, two] = [(); 2].map(|()| Gateway::start(&engine, b"k", 100));
     one.loaded().await;
     two.loaded().await;
@@ -184,18 +187,18 @@ async fn the_later_end_of_two_posts_applies_everywhere() {
 #[tokio::test(start_paused = true)]
 async fn lost_answers_and_false_refusals_lose_no_change() {
     for faults in [
-        [Some(Fault::LostAnswer), None, None],
-        [Some(Fault::LostRequest), None, None],
-        [Some(Fault::FalseRefusal), Some(Fault::LostRequest), Some(Fault::LostAnswer)],
+        [Some(Fate::LostAnswer), None, None],
+        [Some(Fate::LostRequest), None, None],
+        [Some(Fate::FalseRefusal), Some(Fate::LostRequest), Some(Fate::LostAnswer)],
     ] {
-        let engine = AuthEngine::new();
+        let engine = FakeCluster::prompt();
         let [here, there] = [(); 2].map(|()| Gateway::start(&engine, b"k", 100));
         here.loaded().await;
         there.loaded().await;
-        engine.fault(&faults);
+        engine.decide(&faults);
         here.post(revocation("a", None)).await;
         there.until("a", true).await;
-        engine.fault(&faults);
+        engine.decide(&faults);
         here.delete("a").await.expect("it is there");
         there.until("a", false).await;
         here.until("a", false).await;
@@ -204,7 +207,7 @@ async fn lost_answers_and_false_refusals_lose_no_change() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_signed_is_ignored_and_counted() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let (own, foreign) = (Gateway::start(&engine, b"k", 100), Gateway::start(&engine, b"f", 100));
     own.loaded().await;
 
@@ -218,7 +221,7 @@ async fn what_is_not_signed_is_ignored_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_key_is_changed_both_are_read_and_what_the_old_one_signed_is_signed_anew() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let old = Gateway::start(&engine, b"on", 100);
     old.loaded().await;
     assert_eq!(old.post(revocation("a", None)).await, Reach::All);
@@ -238,12 +241,12 @@ async fn while_the_key_is_changed_both_are_read_and_what_the_old_one_signed_is_s
 
 #[tokio::test(start_paused = true)]
 async fn what_the_engine_lost_is_written_again() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let here = Gateway::start(&engine, b"k", 100);
     here.loaded().await;
     assert_eq!(here.post(revocation("a", None)).await, Reach::All);
 
-    engine.forget(&Inner::key(here.cluster.0.name(&id("a"))));
+    engine.forget_one(&Inner::key(here.cluster.0.name(&id("a"))));
 
     let there = Gateway::start(&engine, b"k", 100);
     there.until("a", true).await;
@@ -251,7 +254,7 @@ async fn what_the_engine_lost_is_written_again() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_wipe_a_new_revocation_applies_where_its_removal_is_remembered() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let [here, there] = [(); 2].map(|()| Gateway::start(&engine, b"k", 100));
     here.loaded().await;
     there.loaded().await;
@@ -260,7 +263,7 @@ async fn after_a_wipe_a_new_revocation_applies_where_its_removal_is_remembered()
     assert_eq!(here.delete("a").await, Ok(Reach::All));
     there.until("a", false).await;
 
-    engine.wipe();
+    engine.forget_auth();
     let fresh = Gateway::start(&engine, b"k", 100);
     fresh.loaded().await;
     fresh.post(revocation("a", Some(3600))).await;
@@ -271,7 +274,7 @@ async fn after_a_wipe_a_new_revocation_applies_where_its_removal_is_remembered()
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_signed_is_counted_once() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let (own, foreign) = (Gateway::start(&engine, b"k", 100), Gateway::start(&engine, b"f", 100));
     own.loaded().await;
     assert_eq!(foreign.post(revocation("a", None)).await, Reach::All);
@@ -283,7 +286,7 @@ async fn what_is_not_signed_is_counted_once() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_removals_that_wait_are_refused_and_change_nothing() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let here = Gateway::start(&engine, b"k", MAX_PENDING_REMOVALS + 1);
     engine.disconnect();
     let now = SystemTime::now();

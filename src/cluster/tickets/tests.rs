@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::auth_engine::{AuthEngine, Fault};
+use super::super::fake::{FakeCluster, Fate};
 use super::*;
 use crate::secret::Secret;
 
@@ -27,18 +27,18 @@ impl ClusterObserver for Foreign {
     }
 }
 
-fn tickets(engine: &Arc<AuthEngine>, keys: &[u8]) -> ClusterTickets {
+fn tickets(engine: &FakeCluster, keys: &[u8]) -> ClusterTickets {
     let secrets: Vec<_> = keys.iter().map(|byte| Secret::new([*byte; 32])).collect();
-    ClusterTickets::new(engine.clone(), Arc::new(ClusterKeys::new(&secrets)), Arc::new(()))
+    ClusterTickets::new(Arc::new(engine.node()), Arc::new(ClusterKeys::new(&secrets)), Arc::new(()))
 }
 
 async fn take(tickets: &ClusterTickets) -> Result<Option<Vec<u8>>, TicketsUnavailable> {
     tickets.take(TICKET).await
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_many_attempts_on_all_gateways_exactly_one_redeems_a_ticket() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let gateways = [tickets(&engine, b"k"), tickets(&engine, b"k"), tickets(&engine, b"k")];
 
     for number in 0..50 {
@@ -52,12 +52,12 @@ async fn of_many_attempts_on_all_gateways_exactly_one_redeems_a_ticket() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_engine_has_neither_ticket_nor_content_and_keeps_it_for_whole_seconds() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     tickets(&engine, b"k").store(TICKET, b"the content".to_vec(), KEEP).await.expect("the engine is there");
 
-    let records = engine.records();
+    let records = engine.auth_records();
 
     let [(key, stored, keep)] = &records[..] else { panic!("one record") };
     assert_eq!((key.kind, *keep), (AuthKind::Ticket, Duration::from_secs(30)));
@@ -65,30 +65,30 @@ async fn the_engine_has_neither_ticket_nor_content_and_keeps_it_for_whole_second
     assert!(!contains(b"content") && !contains(TICKET.as_bytes()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn lost_answers_and_false_refusals_neither_lose_nor_double_a_ticket() {
     for faults in [
-        [Some(Fault::LostAnswer), None, None],
-        [Some(Fault::LostRequest), None, None],
-        [Some(Fault::FalseRefusal), Some(Fault::FalseRefusal), None],
-        [Some(Fault::LostRequest), Some(Fault::FalseRefusal), Some(Fault::LostAnswer)],
+        [Some(Fate::LostAnswer), None, None],
+        [Some(Fate::LostRequest), None, None],
+        [Some(Fate::FalseRefusal), Some(Fate::FalseRefusal), None],
+        [Some(Fate::LostRequest), Some(Fate::FalseRefusal), Some(Fate::LostAnswer)],
     ] {
-        let engine = AuthEngine::new();
+        let engine = FakeCluster::prompt();
         let gateway = tickets(&engine, b"k");
         gateway.store(TICKET, b"content".to_vec(), KEEP).await.expect("the engine is there");
-        engine.fault(&faults);
+        engine.decide(&faults);
 
         assert_eq!(take(&gateway).await, Ok(Some(b"content".to_vec())), "{faults:?}");
         assert_eq!(take(&gateway).await, Ok(None), "{faults:?}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_was_told_to_come_back_gets_what_the_doubtful_attempt_has_won() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let [here, there] = [tickets(&engine, b"k"), tickets(&engine, b"k")];
     here.store(TICKET, b"content".to_vec(), KEEP).await.expect("the engine is there");
-    engine.fault(&[Some(Fault::LostAnswerAndAway)]);
+    engine.decide(&[Some(Fate::LostAnswerAndAway)]);
 
     assert_eq!(take(&here).await, Err(TicketsUnavailable));
     engine.connect();
@@ -98,9 +98,9 @@ async fn who_was_told_to_come_back_gets_what_the_doubtful_attempt_has_won() {
     assert_eq!(take(&here).await, Ok(None), "once");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_the_engine_a_ticket_is_neither_issued_nor_refused() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let gateway = tickets(&engine, b"k");
     gateway.store(TICKET, b"content".to_vec(), KEEP).await.expect("the engine is there");
     engine.disconnect();
@@ -112,9 +112,9 @@ async fn without_the_engine_a_ticket_is_neither_issued_nor_refused() {
     assert_eq!(take(&gateway).await, Ok(Some(b"content".to_vec())), "it was not used up");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn both_keys_redeem_and_the_first_issues() {
-    let engine = AuthEngine::new();
+    let engine = FakeCluster::prompt();
     let (old, both, new) = (tickets(&engine, b"o"), tickets(&engine, b"no"), tickets(&engine, b"n"));
 
     old.store(TICKET, b"content".to_vec(), KEEP).await.expect("the engine is there");
@@ -126,18 +126,18 @@ async fn both_keys_redeem_and_the_first_issues() {
     assert_eq!(new.take("second").await, Ok(Some(b"content".to_vec())));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_not_sealed_with_the_key_is_ignored_and_counted() {
-    let (engine, foreign) = (AuthEngine::new(), Arc::new(Foreign::default()));
+    let (engine, foreign) = (FakeCluster::prompt(), Arc::new(Foreign::default()));
     let keys = Arc::new(ClusterKeys::new(&[Secret::new([b'k'; 32])]));
-    let gateway = ClusterTickets::new(engine.clone(), keys, foreign.clone());
+    let gateway = ClusterTickets::new(Arc::new(engine.node()), keys, foreign.clone());
     gateway.store(TICKET, b"content".to_vec(), KEEP).await.expect("the engine is there");
-    let (key, stored, _) = engine.records().remove(0);
+    let (key, stored, _) = engine.auth_records().remove(0);
     let mut damaged = stored.payload.to_vec();
     damaged[5] ^= 1;
 
     for content in [damaged, Vec::new(), vec![SEALED], vec![9; 50], vec![REDEEMED; 3]] {
-        engine.set(key, content.into());
+        engine.set(&key, content.into());
         assert_eq!(take(&gateway).await, Ok(None));
     }
 
