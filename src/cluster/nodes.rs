@@ -2,8 +2,9 @@
 //!
 //! Each gateway stores a beat every quarter of a lease. Its own lease is over a lease after it sent the last beat that
 //! was acknowledged. Another gateway is dead when own beats were acknowledged without a break for a lease and none of
-//! its beats was seen for 1.25 leases, and the engine has no newer one either. So an engine that stands still kills
-//! nobody. Nothing that is told depends on this: a wrong guess costs a reconnect, since the log refuses whoever was
+//! its beats was seen for 1.25 leases, and the engine has no newer one either. Beats are heard at most once, so the engine
+//! is asked for them early: a beat that was found there late counts as one of that moment. So an engine that stands still
+//! kills nobody. Nothing that is told depends on this: a wrong guess costs a reconnect, since the log refuses whoever was
 //! overtaken.
 
 use std::collections::HashMap;
@@ -184,7 +185,8 @@ impl Nodes {
 
     /// Returns true if a gateway has been silent for so long that the engine should be asked about it.
     pub(super) fn has_suspects(&self) -> bool {
-        self.is_healthy() && self.others.lock().values().any(|other| !other.is_confirmed_dead && self.is_silent(other))
+        let is_suspect = |other: &OtherNode| !other.is_confirmed_dead && self.is_silent_for(other, SUSPICION);
+        self.is_healthy() && self.others.lock().values().any(is_suspect)
     }
 
     /// Records that the engine was asked for all beats after [`Self::has_suspects`], and that newer ones were seen.
@@ -225,9 +227,16 @@ impl Nodes {
     }
 
     fn is_silent(&self, other: &OtherNode) -> bool {
-        other.seen.elapsed() >= arithmetic::scale(self.lease, SILENCE)
+        self.is_silent_for(other, SILENCE)
+    }
+
+    fn is_silent_for(&self, other: &OtherNode, leases: f64) -> bool {
+        other.seen.elapsed() >= arithmetic::scale(self.lease, leases)
     }
 }
+
+/// The leases without a beat after which the engine is asked for it: two beats are missing.
+const SUSPICION: f64 = 0.5;
 
 /// The leases without a beat after which a gateway may be dead.
 const SILENCE: f64 = 1.25;
@@ -263,11 +272,14 @@ mod tests {
         let nodes = Nodes::new("me".to_owned(), LEASE);
         beat(&nodes, 5).await;
         nodes.saw("other", "host", 1, StreamCounts::default());
-        beat(&nodes, 4).await;
-        assert!(!nodes.has_suspects() && !nodes.is_dead("other"));
+        beat(&nodes, 1).await;
+        assert!(!nodes.has_suspects());
+        beat(&nodes, 3).await;
+        nodes.confirm_deaths();
+        assert!(nodes.has_suspects() && !nodes.is_dead("other"), "it may still beat");
 
         beat(&nodes, 1).await;
-        assert!(nodes.has_suspects() && !nodes.is_dead("other"), "not confirmed");
+        assert!(!nodes.is_dead("other"), "not confirmed");
         nodes.confirm_deaths();
         assert!(nodes.is_dead("other"));
         nodes.saw("other", "host", 2, StreamCounts::default());
