@@ -19,7 +19,7 @@ use super::observer::{ResetCause, ResyncCause};
 use super::phases::OwnersWords;
 use crate::runtime::arithmetic;
 use crate::runtime::tasks::Draining;
-use crate::stream::{OpenError, Phase, ShareRole};
+use crate::stream::{EventStream, OpenError, Phase, ShareRole};
 
 /// The parts that following uses.
 pub(super) struct Following<'t> {
@@ -71,6 +71,8 @@ impl Following<'_> {
         let assumed_live_at = reader.followed_since() + ANSWER_WAIT;
         let mut pause = if awaits_phase { Duration::ZERO } else { ANSWER_WAIT / 5 };
         let mut asking = owner.is_some().then(|| ask_phase(member, pause));
+        // The last sign that the owner still is the owner.
+        let (mut confirmed_at, mut is_check) = (Instant::now(), false);
         let mut has_drained = draining.has_started();
         loop {
             if context.nodes.is_valid() && member.is_free() && reader.is_wanted() && !has_drained {
@@ -94,6 +96,7 @@ impl Following<'_> {
                     if place.node() != owner.as_deref() || is_complete {
                         return FollowEnd::Look(None);
                     }
+                    confirmed_at = Instant::now();
                     if place.has_been_live() && stream.progress().phase == Phase::Opening {
                         stream.set_phase(Phase::Live);
                     }
@@ -127,14 +130,18 @@ impl Following<'_> {
                         true => {}
                     }
                 }
-                word = words.next(member), if owner.is_some() => set_phase(member, &stream, &word),
+                word = words.next(member), if owner.is_some() => {
+                    if set_phase(member, &stream, &word) {
+                        confirmed_at = Instant::now();
+                    }
+                }
                 answer = finished(&mut asking) => {
                     asking = None;
-                    match answer {
-                        Some(answer) => set_phase(member, &stream, &answer),
+                    match answer.is_some_and(|answer| set_phase(member, &stream, &answer)) {
+                        true => (confirmed_at, is_check) = (Instant::now(), false),
                         // The owner may not know it yet either, or not know that it is the owner.
-                        None => {
-                            if pause >= MAX_ASK_PAUSE {
+                        false => {
+                            if is_check || pause >= MAX_ASK_PAUSE {
                                 // The engine may have forgotten that it is the owner.
                                 return FollowEnd::Look(None);
                             }
@@ -142,6 +149,10 @@ impl Following<'_> {
                             asking = Some(ask_phase(member, pause));
                         }
                     }
+                }
+                () = sleep_until(confirmed_at + QUIET_TIME), if owner.is_some() && asking.is_none() => {
+                    is_check = true;
+                    asking = Some(ask_phase(member, context.jitter(ANSWER_WAIT)));
                 }
                 () = sleep_until(assumed_live_at), if awaits_phase => {
                     awaits_phase = false;
@@ -157,15 +168,18 @@ impl Following<'_> {
     }
 }
 
-/// Takes over the phase that the owner tells, if it is the owner of the present term.
-fn set_phase(member: &Member, stream: &crate::stream::EventStream, message: &[u8]) {
+/// Takes over the phase that the owner tells. Returns false for a message of something else than the owner of the present
+/// term.
+fn set_phase(member: &Member, stream: &EventStream, message: &[u8]) -> bool {
     let context = member.context();
-    let message = StreamMessage::decode(&context.keys, member.log_id(), message);
-    if let Some(StreamMessage::PhaseIs { term, phase }) = message
-        && term == member.place().term()
-        && context.nodes.is_valid()
-    {
-        stream.set_phase(phase);
+    match StreamMessage::decode(&context.keys, member.log_id(), message) {
+        Some(StreamMessage::PhaseIs { term, phase }) if term == member.place().term() => {
+            if context.nodes.is_valid() {
+                stream.set_phase(phase);
+            }
+            true
+        }
+        Some(_) | None => false,
     }
 }
 
@@ -188,6 +202,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest pause before the owner is asked for its phase again.
 const MAX_ASK_PAUSE: Duration = Duration::from_secs(5);
+
+/// The time without a sign of the owner after which a follower asks whether it still is the owner. An engine that lost what
+/// it had acknowledged may have lost the end of its ownership too, and nothing else tells of that.
+const QUIET_TIME: Duration = Duration::from_secs(30);
 
 /// The part of a lease over which claims are spread after a death.
 const CLAIM_SPREAD: f64 = 0.1;

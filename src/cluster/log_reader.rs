@@ -23,6 +23,8 @@ pub(super) struct LogReader {
     behind_since: Option<tokio::time::Instant>,
     /// The time since which another gateway's records are followed.
     followed_since: Option<tokio::time::Instant>,
+    /// The highest sequence that the present subscription has brought.
+    newest_live: u64,
 }
 
 /// The outcome of a look at the engine.
@@ -43,7 +45,7 @@ pub(super) enum Look {
 pub(super) enum Applied {
     /// The stream's log has it.
     Yes,
-    /// Records before it are missing, or it cannot be read.
+    /// Records before it are missing, its sequence was used before, or it cannot be read.
     Hole,
     /// It does not continue what the stream has.
     Break(ResetCause),
@@ -52,7 +54,7 @@ pub(super) enum Applied {
 impl LogReader {
     /// Begins with nothing.
     pub(super) fn new(feed: SharedFeed, member: Arc<Member>) -> Self {
-        Self { feed, member, behind_since: None, followed_since: None }
+        Self { feed, member, behind_since: None, followed_since: None, newest_live: 0 }
     }
 
     /// Returns the stream.
@@ -100,9 +102,20 @@ impl LogReader {
         }
     }
 
+    /// Notes that records come with a new subscription.
+    pub(super) fn subscribed(&mut self) {
+        self.newest_live = 0;
+    }
+
     /// Applies a record as it is stored.
     pub(super) async fn apply_live(&mut self, live: &LiveRecord) -> Applied {
         let sequence = self.member.place().sequence;
+        // Records come in their order. An engine that lost what it had acknowledged uses sequences again.
+        let newest_before = std::mem::replace(&mut self.newest_live, live.record.sequence);
+        if live.record.sequence <= newest_before {
+            return Applied::Hole;
+        }
+        // It was read before it came.
         if live.record.sequence <= sequence {
             return Applied::Yes;
         }

@@ -299,10 +299,10 @@ impl Member {
         message.encode(&self.context.keys, &self.log).filter(|_| is_own)
     }
 
-    /// Returns the phase for a gateway that takes this one for the owner. Looks at the engine if it is not: it may have
-    /// forgotten the release, or the claim of another gateway.
-    pub(super) fn answer_phase(&self) -> Option<Vec<u8>> {
-        if self.role() != ShareRole::Own {
+    /// Returns the phase for a gateway that takes this one for the owner of this term. Looks at the engine if it is not: it
+    /// may have forgotten the release, or the claim of another gateway.
+    pub(super) fn answer_phase(&self, term: u64) -> Option<Vec<u8>> {
+        if self.role() != ShareRole::Own || self.place().term() < term {
             self.demand_look();
         }
         self.owned_phase()

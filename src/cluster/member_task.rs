@@ -78,7 +78,10 @@ impl MemberTask {
                 None => {
                     let subscribed = self.member.context().engine.live(self.member.log_id()).await;
                     match subscribed {
-                        Ok(records) => records,
+                        Ok(records) => {
+                            self.reader.subscribed();
+                            records
+                        }
                         Err(error) => {
                             self.member.context().count_error(&error);
                             self.pause_away().await;

@@ -307,7 +307,7 @@ impl Cluster {
                 StreamMessage::Reads.encode(&context.keys, log).filter(|_| has_readers)
             }
             Some(StreamMessage::WhichPhase { owner, term }) if owner == self.node() => match member {
-                Some(member) => member.answer_phase(),
+                Some(member) => member.answer_phase(term),
                 // The engine has forgotten the release.
                 None => {
                     release_later(context, *log, term);

@@ -2,18 +2,19 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::gateway::{Gateway, World};
 use super::ledger::Lines;
 use super::producer::Proof;
 use crate::cluster::engine::LogId;
-use crate::stream::{Gap, OnGap, Ready, ResumeVerdict, Start, Subscription};
+use crate::stream::{OnGap, Ready, ResumeVerdict, Start, Subscription};
 
 /// A client of one stream.
 pub(super) struct Client {
@@ -24,12 +25,18 @@ pub(super) struct Client {
     last_id: Option<String>,
     /// The number of the next event, if that is known.
     expected: Option<u64>,
-    /// The number of the last event.
-    pub last: u64,
-    /// The number of the newest event when the client was last told that it begins at the present or behind a gap.
-    begun_after: u64,
+    progress: Arc<ClientProgress>,
     pub events: u64,
     pub gaps: u64,
+}
+
+/// The numbers of events by which a client is known to have everything.
+#[derive(Debug, Default)]
+pub(super) struct ClientProgress {
+    /// The last event.
+    last: AtomicU64,
+    /// The newest event when the client was last told that it begins at the present or behind a gap.
+    begun_after: AtomicU64,
 }
 
 /// The answers of a gateway to a client.
@@ -41,11 +48,17 @@ enum Told {
 impl Client {
     pub(super) fn new(world: Arc<World>, name: usize, stream: usize) -> Self {
         let log = world.ledger.keys.log_id(&World::key(stream).identity);
-        Self { world, name, stream, log, last_id: None, expected: None, last: 0, begun_after: 0, events: 0, gaps: 0 }
+        let progress = Arc::default();
+        Self { world, name, stream, log, last_id: None, expected: None, progress, events: 0, gaps: 0 }
     }
 
-    /// Reads from this gateway until the response ends, or `leaves`.
-    pub(super) async fn read(&mut self, gateway: &Arc<Gateway>, leaves: Instant) {
+    /// Returns what is known of its progress.
+    pub(super) fn progress(&self) -> Arc<ClientProgress> {
+        self.progress.clone()
+    }
+
+    /// Reads from this gateway until the response ends, or `leaves` completes.
+    pub(super) async fn read(&mut self, gateway: &Arc<Gateway>, leaves: impl Future<Output = ()>) {
         tracing::debug!(client = self.name, run = gateway.run, id = self.last_id, "comes");
         let (sender, mut told) = unbounded_channel();
         gateway.tasks.spawn("response", respond(gateway.clone(), self.stream, self.last_id.clone(), sender));
@@ -57,7 +70,7 @@ impl Client {
         let mut end = std::pin::pin!(async {
             tokio::select! {
                 () = gateway.ended() => {}
-                () = sleep_until(leaves) => {}
+                () = leaves => {}
                 () = drains => {}
             }
         });
@@ -113,18 +126,18 @@ impl Client {
             }
             ResumeVerdict::Live => {
                 self.expected = None;
-                self.begun_after = self.world.producers[self.stream].newest();
+                self.begins_at_present();
             }
             ResumeVerdict::Replay { .. } => self.expected = None,
             ResumeVerdict::Resumed { .. } => {}
         }
         if let Some(id) = id {
+            // What was evicted may have ended with another gap. Only who continues after its own id, or at the end, knows
+            // what comes next.
+            let is_known = verdict == ResumeVerdict::Live || self.last_id.as_ref() == Some(&id);
             if !matches!(verdict, ResumeVerdict::Resumed { .. }) {
-                self.expected = self.world.ledger.number_of(self.log, &id).map(|number| number + 1);
-                // What was evicted may have ended with another gap.
-                if matches!(verdict, ResumeVerdict::Replay { .. } | ResumeVerdict::Gap(Gap::Evicted)) {
-                    self.expected = None;
-                }
+                let next = || self.world.ledger.number_of(self.log, &id).map(|number| number + 1);
+                self.expected = is_known.then(next).flatten();
             }
             self.last_id = Some(id);
         }
@@ -143,7 +156,11 @@ impl Client {
             self.wrong(format!("told a gap ({what}) though nothing was lost"));
         }
         self.expected = None;
-        self.begun_after = self.world.producers[self.stream].newest();
+        self.begins_at_present();
+    }
+
+    fn begins_at_present(&self) {
+        self.progress.begun_after.store(self.world.producers[self.stream].newest(), Ordering::Relaxed);
     }
 
     fn on_event(&mut self, number: u64) {
@@ -153,7 +170,8 @@ impl Client {
             self.wrong(format!("expected event {expected} and got {number}"));
         }
         self.expected = Some(number + 1);
-        (self.last, self.events) = (number, self.events + 1);
+        self.events += 1;
+        self.progress.last.store(number, Ordering::Relaxed);
         tracing::debug!(client = self.name, number, id = self.last_id, "event");
         let id = self.last_id.clone().unwrap_or_default();
         match self.world.ledger.number_of(self.log, &id) {
@@ -166,8 +184,8 @@ impl Client {
     /// Checks that it has everything that came after it was last told that something is missing.
     pub(super) fn check_end(&self) {
         let newest = self.world.producers[self.stream].newest();
-        if self.last != newest && newest > self.begun_after {
-            self.wrong(format!("the newest event is {newest}, the last that came is {}", self.last));
+        if !self.progress.has_all(newest) {
+            self.wrong(format!("the newest event is {newest}, the last that came is {:?}", self.progress.last));
         }
     }
 
@@ -175,6 +193,14 @@ impl Client {
         let (at, name, stream) = (Instant::now(), self.name, self.stream);
         let since = at.duration_since(self.world.begun).as_secs_f64();
         self.world.ledger.wrong(format!("{since:.3} s, client {name} of stream {stream}: {what}"));
+    }
+}
+
+impl ClientProgress {
+    /// Returns true if the client has everything up to this event that came after it was last told that something is
+    /// missing.
+    pub(super) fn has_all(&self, newest: u64) -> bool {
+        self.last.load(Ordering::Relaxed) == newest || newest <= self.begun_after.load(Ordering::Relaxed)
     }
 }
 

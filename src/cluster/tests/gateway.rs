@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::is_wide;
 use super::ledger::Ledger;
 use super::producer::{Producer, ProducerSource};
 use crate::cluster::context::{ClusterContext, MAX_CLAIMS, RandomBits, RecentWrites};
@@ -74,8 +73,8 @@ impl World {
         let default = Retention::default();
         let policy = Policy {
             storage: LogStorage::Cluster,
-            on_end: if is_wide() && random.below(3) == 0 { OnEnd::Complete } else { OnEnd::Reconnect },
-            retention: match if is_wide() { random.below(4) } else { 3 } {
+            on_end: if random.below(3) == 0 { OnEnd::Complete } else { OnEnd::Reconnect },
+            retention: match random.below(4) {
                 0 => Retention { events: 20 + random.below(40) as usize, ..default },
                 1 => Retention { bytes: 1000 + random.below(4000) as usize, ..default },
                 _ => default,
@@ -84,11 +83,32 @@ impl World {
             backoff: Backoff { initial: Duration::from_millis(200), max: Duration::from_secs(3) },
             ..Policy::default()
         };
+        let lease = random.pause(1000, 4000);
+        Self::with(engine, producers, lease, random, policy, mutant)
+    }
+
+    /// Creates a world with a producer and an engine without faults.
+    pub(super) fn faultless(seed: u64, lease: Duration) -> Arc<Self> {
+        let random = SeededRandom::new(seed);
+        let engine = FakeCluster::new(random.bits());
+        let producers = vec![Producer::faultless(SeededRandom::new(random.bits()))];
+        let policy = Policy { storage: LogStorage::Cluster, ..Policy::default() };
+        Self::with(engine, producers, lease, random, policy, Mutant::None)
+    }
+
+    fn with(
+        engine: FakeCluster,
+        producers: Vec<Arc<Producer>>,
+        lease: Duration,
+        random: SeededRandom,
+        policy: Policy,
+        mutant: Mutant,
+    ) -> Arc<Self> {
         Arc::new(Self {
             ledger: Ledger::new(engine.clone(), keys()),
             engine,
             producers,
-            lease: random.pause(1000, 4000),
+            lease,
             random,
             policy,
             mutant,

@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::is_wide;
 use crate::cluster::fake::SeededRandom;
 use crate::sse::{Event, EventId, Item};
 use crate::stream::{Batch, Continuity, EventSource, Ids, Interrupted, OpenError, OpenOutcome, Opened};
@@ -69,17 +68,26 @@ impl Producer {
             (Proof::Nothing, number) => [Ids::Fill, Ids::Replace][(number % 2) as usize],
             (_, number) => [Ids::Keep, Ids::Fill, Ids::Replace][number as usize],
         };
-        let (newest, connections) = (watch::channel(0).0, Mutex::default());
-        let (is_always_open, is_over) = (is_wide() && random.below(4) == 0, AtomicBool::new(false));
+        Self::with(proof, ids, random.below(4) == 0, random)
+    }
+
+    /// Creates a producer that says that it continues, and neither breaks nor refuses a connection.
+    pub(super) fn faultless(random: SeededRandom) -> Arc<Self> {
+        let producer = Self::with(Proof::Statement, Ids::Keep, false, random);
+        producer.heal();
+        producer
+    }
+
+    fn with(proof: Proof, ids: Ids, is_always_open: bool, random: SeededRandom) -> Arc<Self> {
         Arc::new(Self {
             proof,
             ids,
             is_always_open,
-            newest,
-            is_over,
+            newest: watch::channel(0).0,
+            is_over: AtomicBool::new(false),
             random,
             is_faultless: Mutex::new(false),
-            connections,
+            connections: Mutex::default(),
         })
     }
 
@@ -88,9 +96,9 @@ impl Producer {
         *self.newest.borrow()
     }
 
-    /// Produces events until `end`, in bursts and pauses.
-    pub(super) async fn produce(&self, end: Instant) {
-        while Instant::now() < end {
+    /// Produces events, in bursts and pauses.
+    pub(super) async fn produce(&self) {
+        loop {
             let count = if self.random.below(8) == 0 { 1 + self.random.below(9) } else { 1 };
             self.newest.send_modify(|newest| *newest += count);
             let pause = match self.random.below(12) {
@@ -100,6 +108,11 @@ impl Producer {
             };
             sleep(pause).await;
         }
+    }
+
+    /// Produces one event.
+    pub(super) fn emit(&self) {
+        self.newest.send_modify(|newest| *newest += 1);
     }
 
     /// Ends all connections once they have the newest event.
@@ -152,7 +165,7 @@ impl EventSource for ProducerSource {
             if producer.has_fault(0.05) {
                 return Err(OpenError::Unreachable("nobody there".to_owned()));
             }
-            if is_wide() && producer.may_refuse() && producer.has_fault(0.05) {
+            if producer.may_refuse() && producer.has_fault(0.05) {
                 return Err(OpenError::NotFound("not here".to_owned()));
             }
             let after = after.as_ref().and_then(|id| id.as_str().strip_prefix('n')?.parse::<u64>().ok());
@@ -212,6 +225,3 @@ impl Drop for OpenConnection {
 
 /// The time after an event until a producer may refuse a connection.
 const LONG_LIVE: Duration = Duration::from_secs(10);
-
-/// The longest pause of a producer.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(8);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::client::Client;
+use super::client::{Client, ClientProgress};
 use super::gateway::{Gateway, World};
-use super::producer::LONGEST_PAUSE;
 use crate::cluster::fake::{Cut, Faults, Mutant};
 use crate::cluster::owning::BEHIND_PATIENCE;
 use crate::runtime::tasks::Tasks;
@@ -47,7 +48,21 @@ pub(super) fn time() -> Duration {
 struct Schedule {
     world: Arc<World>,
     slots: Arc<Mutex<Vec<Slot>>>,
+    stage: watch::Sender<Stage>,
     tasks: Tasks,
+}
+
+/// The stages of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Producers produce, and clients move from gateway to gateway.
+    Moving,
+    /// Clients stay where they are, or come back there.
+    Staying,
+    /// Producers produce an event now and then.
+    Quiet,
+    /// Clients leave.
+    Over,
 }
 
 /// Runs the schedule of this seed.
@@ -61,25 +76,25 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
     BEGUN.set(Some(world.begun));
     tracing::info!(lease = ?world.lease, linger = ?world.policy.linger, producers = ?world.producers.iter().map(|producer| (producer.proof, producer.ids)).collect::<Vec<_>>(), "schedule");
     let slots = (0..GATEWAYS).map(|_| Slot { gateway: Gateway::start(&world), is_busy: false }).collect();
-    let schedule = Schedule { world: world.clone(), slots: Arc::new(Mutex::new(slots)), tasks: Tasks::default() };
+    let (slots, stage) = (Arc::new(Mutex::new(slots)), watch::Sender::new(Stage::Moving));
+    let schedule = Schedule { world: world.clone(), slots, stage, tasks: Tasks::default() };
     let faulty = world.random.pause(15_000, 45_000);
-    let moving_until = Instant::now() + faulty + HEALING;
     for producer in &world.producers {
-        let (producer, end) = (producer.clone(), moving_until + HEALING);
-        let ends = world.policy.on_end == OnEnd::Complete;
+        let (producer, quiet) = (producer.clone(), schedule.reached(Stage::Quiet));
         schedule.tasks.spawn("producer", async move {
-            producer.produce(end).await;
-            if ends {
-                producer.end();
+            tokio::select! {
+                () = producer.produce() => {}
+                () = quiet => {}
             }
         });
     }
     let clients: Arc<Mutex<Vec<Client>>> = Arc::default();
-    let end = moving_until + HEALING + QUIET;
+    let mut progress = Vec::new();
     for stream in 0..world.producers.len() {
         for number in 0..2 + world.random.below(3) {
             let client = Client::new(world.clone(), stream * 10 + number as usize, stream);
-            schedule.spawn_client(client, moving_until, end, clients.clone());
+            progress.push((stream, client.progress()));
+            schedule.spawn_client(client, clients.clone());
         }
     }
     let drawn = Faults::drawn(&world.random);
@@ -87,7 +102,7 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
     let faults = schedule.run_faults(Instant::now() + faulty).await;
     world.engine.set_faults(Faults::default());
     world.producers.iter().for_each(|producer| producer.heal());
-    schedule.tasks.wait(Duration::from_secs(3600)).await;
+    schedule.run_to_end(&progress).await;
     let mut outcome = Outcome { faults, ..Outcome::default() };
     for client in clients.lock().drain(..) {
         client.check_end();
@@ -100,20 +115,64 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
 }
 
 impl Schedule {
+    /// Completes when this stage is reached.
+    fn reached(&self, stage: Stage) -> impl Future<Output = ()> + Send + 'static {
+        let mut stages = self.stage.subscribe();
+        async move { drop(stages.wait_for(|reached| *reached >= stage).await) }
+    }
+
+    /// Goes through the stages after the faults. The last but one ends when everybody has everything, or after a time in
+    /// which everybody must.
+    async fn run_to_end(&self, clients: &[(usize, Arc<ClientProgress>)]) {
+        sleep(MOVING).await;
+        self.stage.send_replace(Stage::Staying);
+        sleep(STAYING).await;
+        self.stage.send_replace(Stage::Quiet);
+        let producers = &self.world.producers;
+        let have_all = || clients.iter().all(|(stream, client)| client.has_all(producers[*stream].newest()));
+        let begun = Instant::now();
+        while begun.elapsed() < QUIET {
+            // A gap is told with the event after it, and whoever begins at the present waits for one.
+            producers.iter().for_each(|producer| producer.emit());
+            let round = Instant::now();
+            while round.elapsed() < ROUND && !have_all() {
+                sleep(PAUSE).await;
+            }
+            if have_all() {
+                break;
+            }
+        }
+        if self.world.policy.on_end == OnEnd::Complete {
+            producers.iter().for_each(|producer| producer.end());
+        }
+        // What comes twice comes soon after.
+        sleep(PAUSE).await;
+        self.stage.send_replace(Stage::Over);
+        self.tasks.wait(Duration::from_secs(3600)).await;
+    }
+
     /// Has a client read, move and come back.
-    fn spawn_client(&self, mut client: Client, moving_until: Instant, end: Instant, done: Arc<Mutex<Vec<Client>>>) {
-        let (world, slots) = (self.world.clone(), self.slots.clone());
+    fn spawn_client(&self, mut client: Client, done: Arc<Mutex<Vec<Client>>>) {
+        let (world, slots, stages) = (self.world.clone(), self.slots.clone(), self.stage.subscribe());
+        let reached = move |stage| {
+            let mut stages = stages.clone();
+            async move { drop(stages.wait_for(|reached| *reached >= stage).await) }
+        };
         self.tasks.spawn("client", async move {
             sleep(world.random.pause(0, 5000)).await;
-            while Instant::now() < end {
+            while reached(Stage::Over).now_or_never().is_none() {
                 let gateway = {
                     let slots = slots.lock();
                     slots[world.random.below(slots.len() as u64) as usize].gateway.clone()
                 };
                 if gateway.is_alive() && !gateway.is_draining() {
-                    let leaves = match Instant::now() < moving_until {
-                        true => (Instant::now() + world.random.pause(500, 20_000)).min(end),
-                        false => end,
+                    let stay = world.random.pause(500, 20_000);
+                    let leaves = async {
+                        tokio::select! {
+                            biased;
+                            () = reached(Stage::Staying) => reached(Stage::Over).await,
+                            () = sleep(stay) => {}
+                        }
                     };
                     client.read(&gateway, leaves).await;
                 }
@@ -249,11 +308,21 @@ impl Schedule {
 /// The gateways of a schedule.
 const GATEWAYS: usize = 3;
 
-/// The time after the last fault until clients stay where they are, and again until producers stop.
-const HEALING: Duration = Duration::from_secs(18);
+/// The time after the last fault until clients stay where they are.
+const MOVING: Duration = Duration::from_secs(5);
 
-/// The time after the last event until everybody must have it.
-const QUIET: Duration = Duration::from_secs(LONGEST_PAUSE.as_secs() + 30);
+/// The time for which clients stay where they are until producers are quiet.
+const STAYING: Duration = Duration::from_secs(3);
+
+/// The time within which everybody must have everything. A follower that gets nothing asks whether its owner still is
+/// the owner, and an engine that has less than it acknowledged gets some seconds to find it.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The time between two events of a producer that is quiet.
+const ROUND: Duration = Duration::from_secs(4);
+
+/// The time between two looks whether everybody has everything.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A gateway that was overtaken has closed its connection within this time.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
