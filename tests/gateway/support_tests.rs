@@ -20,7 +20,7 @@ use crate::support::client::Client;
 use crate::support::express::Express;
 use crate::support::network::Network;
 use crate::support::origin::{Connections, Emission, Origin};
-use crate::support::process::Process;
+use crate::support::process::{Process, bound_to_this_process};
 use crate::support::script::{Answer, Cut};
 use crate::support::server::{Listening, wait_listening};
 use crate::support::subscription::Ending;
@@ -352,4 +352,22 @@ async fn a_fixed_body_is_read_to_its_announced_length() {
     let mut subscription = client.subscribe("/", &[]).await;
 
     assert_eq!(subscription.expect_end(DEADLINE).await.len(), 1);
+}
+
+/// A program whose tests are killed ends no process of theirs by itself. The system does so when its threads are gone.
+#[tokio::test]
+async fn a_bound_process_ends_with_the_thread_that_started_it() {
+    let process = std::thread::spawn(|| {
+        let mut command = Command::new("sh");
+        let process = Process::start(&mut bound_to_this_process(command.args(["-c", "echo started; exec sleep 600"])));
+        while process.log().is_empty() {
+            std::thread::yield_now();
+        }
+        process
+    });
+    let process = process.join().unwrap();
+
+    let status = process.wait_exit(DEADLINE).await;
+
+    assert!(!status.success(), "{status}");
 }

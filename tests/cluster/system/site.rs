@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::support::nats::{NatsCluster, bound_to_this_process};
+use crate::support::nats::NatsCluster;
 use crate::support::network::Network;
-use crate::support::process::Process;
+use crate::support::process::{Process, bound_to_this_process};
 use crate::support::process_clock::ProcessClock;
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
@@ -118,5 +119,5 @@ fn balancer(config: PathBuf, address: SocketAddr, gateways: &[SocketAddr]) -> Pr
     std::fs::write(&config, text).unwrap();
     // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    Process::start(bound_to_this_process("haproxy".as_ref()).args(["-db", "-f"]).arg(config).env("PATH", path))
+    Process::start(bound_to_this_process(&Command::new("haproxy")).args(["-db", "-f"]).arg(config).env("PATH", path))
 }

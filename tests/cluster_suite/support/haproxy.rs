@@ -3,12 +3,12 @@
 //! Always true: it passes connections on as they are, holds a few KiB of each, and ends with the test.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::nats::bound_to_this_process;
-use super::process::Process;
+use super::process::{Process, bound_to_this_process};
 use super::wait::{DEADLINE, eventually};
 
 /// A running HAProxy.
@@ -37,7 +37,7 @@ impl Haproxy {
         std::fs::write(&path, config).unwrap();
         // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
         let search = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-        let mut command = bound_to_this_process("haproxy".as_ref());
+        let mut command = bound_to_this_process(&Command::new("haproxy"));
         let process = Process::start(command.args(["-db", "-f"]).arg(&path).env("PATH", search));
         for (address, _) in frontends {
             eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;

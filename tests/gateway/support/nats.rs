@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::process::Process;
+use super::process::{Process, bound_to_this_process};
 use super::raw::Raw;
 use super::small_disk::SmallDisk;
 use super::wait::{DEADLINE, eventually};
@@ -76,7 +76,7 @@ impl NatsServer {
         let program = self.program.lock().clone();
         let mut command = match &self.disk {
             Some(disk) => disk.command(&program),
-            None => bound_to_this_process(&program),
+            None => bound_to_this_process(&Command::new(program)),
         };
         command.arg("-c").arg(self.folder.join("nats.conf"));
         *self.process.lock() = Some(Process::start(&mut command));
@@ -250,17 +250,6 @@ fn free_port(hosts: &[&str]) -> u16 {
         if hosts[1..].iter().all(|host| TcpListener::bind((*host, port)).is_ok()) {
             return port;
         }
-    }
-}
-
-/// A command whose process ends with this one, also when this one is killed.
-pub fn bound_to_this_process(program: &Path) -> Command {
-    if Command::new("setpriv").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        command
-    } else {
-        Command::new(program)
     }
 }
 

@@ -1,10 +1,11 @@
 //! A child process whose log is read line by line while it runs.
 //!
-//! Always true: the process does not outlive its `Process`; a panic anywhere in its log fails the test that started it.
+//! Always true: the process does not outlive its `Process`, nor, with [`bound_to_this_process`], a test that is killed; a
+//! panic anywhere in its log fails the test that started it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -118,6 +119,33 @@ impl Drop for Process {
             assert!(!panicked, "the process panicked:\n{}", log.join("\n"));
         }
     }
+}
+
+/// Returns the same command for a process that ends with the thread that starts it, also when this process is killed.
+/// Where there is no setpriv, it may outlive a killed one.
+pub fn bound_to_this_process(command: &Command) -> Command {
+    static HAS_SETPRIV: LazyLock<bool> = LazyLock::new(|| {
+        let output = Command::new("setpriv").arg("--version").output();
+        output.is_ok_and(|output| output.status.success())
+    });
+    let mut bound = match *HAS_SETPRIV {
+        true => Command::new("setpriv"),
+        false => Command::new(command.get_program()),
+    };
+    if *HAS_SETPRIV {
+        bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+    }
+    bound.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        bound.current_dir(folder);
+    }
+    bound
 }
 
 fn read_lines(from: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) -> std::thread::JoinHandle<()> {

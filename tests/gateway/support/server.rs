@@ -10,7 +10,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::process::Process;
+use super::process::{Process, bound_to_this_process};
 use super::wait::{DEADLINE, eventually};
 
 /// A running gateway, with all methods of [`Process`]: `log`, `wait_line`, `signal`, `wait_exit`.
@@ -151,7 +151,8 @@ async fn serve(folder: &Path, command: &mut Command) -> (Process, Vec<Listening>
     let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
     let expected = listeners + usize::from(parsed.contains_key("admin"));
 
-    let process = Process::start(command.arg("serve").arg("--config").arg(path).current_dir(folder));
+    command.arg("serve").arg("--config").arg(path).current_dir(folder);
+    let process = Process::start(&mut bound_to_this_process(command));
     let listening = wait_listening(&process, expected).await;
     (process, listening)
 }

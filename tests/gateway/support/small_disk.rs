@@ -6,8 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::nats::bound_to_this_process;
-use super::process::Process;
+use super::process::{Process, bound_to_this_process};
 use super::wait::DEADLINE;
 
 /// A small disk.
@@ -32,7 +31,7 @@ impl SmallDisk {
     /// Mounts a disk with this many MiB over a folder that exists.
     pub async fn mount(folder: &Path, mebibytes: u32) -> Self {
         let script = format!("mount -t tmpfs -o size={mebibytes}m tmpfs \"$0\" && echo mounted && exec sleep infinity");
-        let mut command = bound_to_this_process("unshare".as_ref());
+        let mut command = bound_to_this_process(&Command::new("unshare"));
         let holder = Process::start(command.args(["--mount", "sh", "-c", &script]).arg(folder));
         holder.wait_line("mounted", DEADLINE).await;
         Self { holder, folder: folder.to_owned() }
@@ -40,7 +39,7 @@ impl SmallDisk {
 
     /// Returns a command for a program that has the disk.
     pub fn command(&self, program: &Path) -> Command {
-        let mut command = bound_to_this_process("nsenter".as_ref());
+        let mut command = bound_to_this_process(&Command::new("nsenter"));
         command.args(["--mount", "--target", &self.holder.id().to_string(), "--"]).arg(program);
         command
     }
