@@ -2,7 +2,8 @@
 //!
 //! A worker that wrote to a full pipe would stop with all its clients. So lines are copied into a buffer, and one thread
 //! writes it. The buffer is bounded: lines that do not fit are dropped, counted, and told in a line of their own once
-//! the reader takes bytes again. The queue starts no thread itself.
+//! the reader takes bytes again. Lines that follow one another are gathered for a moment, because waking the thread costs a
+//! worker more than the line. The queue starts no thread itself.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ struct Shared {
     state: Mutex<State>,
     /// Lines were added.
     filled: Condvar,
+    /// The thread need not gather any longer: the buffer is half full, or somebody waits for the lines.
+    due: Condvar,
     /// Everything has been written.
     emptied: Condvar,
     dropped: AtomicU64,
@@ -33,6 +36,8 @@ struct State {
     lines: Vec<u8>,
     /// Whether the thread is writing lines that it has taken out.
     is_writing: bool,
+    /// Whether somebody waits until everything has been written.
+    is_flushing: bool,
     /// Lines that were dropped since the last report.
     unreported: u64,
     /// Whether one line may exceed the bound: the report of dropped lines.
@@ -63,7 +68,20 @@ impl LogQueue {
             taken.clear();
             taken.shrink_to(KEPT_BYTES);
             self.report_dropped(&mut last_report);
+            self.gather();
         }
+    }
+
+    /// Lets lines gather after a write. The first line after a silence is never held up.
+    fn gather(&self) {
+        let Shared { state, due, emptied, .. } = &*self.0;
+        let mut state = state.lock();
+        state.is_writing = false;
+        if state.lines.is_empty() {
+            emptied.notify_all();
+        }
+        let goes_on = |state: &mut State| !state.is_flushing && state.lines.len() < MAX_QUEUED_BYTES / 2;
+        due.wait_while_for(&mut state, goes_on, GATHER_TIME);
     }
 
     /// Waits for lines, or until a report is due.
@@ -109,19 +127,27 @@ impl LogQueue {
             return;
         }
         state.lines.extend_from_slice(line);
+        let is_half_full = state.lines.len() >= MAX_QUEUED_BYTES / 2;
         drop(state);
+        // Costs a system call only if the thread waits.
         self.0.filled.notify_one();
+        if is_half_full {
+            self.0.due.notify_one();
+        }
     }
 
     /// Waits until every line has been written, at most `FLUSH_TIMEOUT`.
     pub fn flush(&self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         let mut state = self.0.state.lock();
+        state.is_flushing = true;
+        self.0.due.notify_one();
         while state.is_writing || !state.lines.is_empty() {
             if self.0.emptied.wait_until(&mut state, deadline).timed_out() {
-                return;
+                break;
             }
         }
+        state.is_flushing = false;
     }
 
     /// Returns a guard that flushes when it is dropped, also by a panic.
@@ -158,6 +184,9 @@ impl<'q> MakeWriter<'q> for LogQueue {
 
 /// Most bytes that wait for the reader of standard error, besides those that are being written: some 4000 lines.
 const MAX_QUEUED_BYTES: usize = 1024 * 1024;
+
+/// The time for which lines gather after a write.
+const GATHER_TIME: Duration = Duration::from_millis(10);
 
 /// The buffer that is kept after a burst.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -214,6 +243,27 @@ mod tests {
         // The thread may take lines after some were dropped, so there may be a hole.
         let arrived: Vec<_> = arrived.chunks(1024).collect();
         assert!(arrived.iter().all(|line| line.ends_with(b"\n")) && arrived.is_sorted());
+    }
+
+    #[test]
+    fn lines_in_a_row_are_gathered_and_a_flush_does_not_wait_for_more() {
+        let (queue, reader) = queue();
+        queue.push(b"first\n");
+        assert_eq!(reader.recv().expect("a line"), b"first\n");
+
+        (0..100).for_each(|_| queue.push(b"line\n"));
+        let flushing = queue.clone();
+        let flushed = workers::thread("flush", move || flushing.flush()).expect("a thread");
+        let mut writes = 0;
+        let mut arrived = 0;
+        while arrived < 100 * 5 {
+            arrived += reader.recv().expect("more").len();
+            writes += 1;
+        }
+        flushed.join().expect("no panic");
+
+        assert!(writes < 100, "{writes} writes");
+        assert!(queue.0.state.lock().lines.is_empty());
     }
 
     #[test]
