@@ -3,28 +3,23 @@
 //! The credential is checked and passed on with everything else. What the gateway knows of the client is written by it
 //! alone.
 
-use std::sync::Arc;
-
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tracing::warn;
 
-use super::app::App;
 use super::request::auth;
 use super::request::forwarded::client_address;
 use super::request::forwarded_fields;
 use super::request::head::{check_expectation, check_framing, check_length};
-use super::request::target::RequestTarget;
-use super::request::trace::Trace;
 use super::response::body::AppBody;
 use super::response::rejection::Rejection;
+use super::routed_request::RoutedRequest;
 use super::upgrade::{RequestedUpgrade, UpgradePermission, is_accepted, is_websocket_stream};
 use crate::forward::{
     Download, DownloadProgress, ForwardError, ForwardRequest, Forwarder, StreamTransport, Tunnel, drop_request_fields,
     drop_response_fields,
 };
 use crate::listen::{IncomingRequest, RequestBody};
-use crate::route::Route;
 
 /// The methods of a route that forwards, for those that it does not.
 pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -34,14 +29,10 @@ pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// # Errors
 /// The refusal, or the reason for which the upstream did not answer.
 pub(super) async fn respond(
-    app: &Arc<App>,
-    route: &Arc<Route>,
-    captures: &[(String, String)],
-    target: &RequestTarget,
-    request: &IncomingRequest,
+    routed: RoutedRequest<'_>,
     body: &mut Option<RequestBody>,
-    trace: &Trace,
 ) -> Result<Response<AppBody>, Rejection> {
+    let RoutedRequest { app, route, captures, target, request, trace } = routed;
     let IncomingRequest { head, peer, .. } = request;
     let forwarder = route.forwarder.as_ref().expect("the route forwards");
     check(request, forwarder)?;

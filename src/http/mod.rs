@@ -15,6 +15,7 @@ mod forward;
 mod post;
 mod request;
 mod response;
+mod routed_request;
 mod service;
 mod stream_opens;
 mod subscribe;

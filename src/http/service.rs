@@ -21,6 +21,7 @@ use super::request::trace::{REQUEST_ID, Trace};
 use super::request::{auth, cors, redact};
 use super::response::body::AppBody;
 use super::response::rejection::{Rejection, SoftRetry};
+use super::routed_request::RoutedRequest;
 use super::{forward, post, subscribe};
 use crate::listen::{self, IncomingRequest, RequestBody};
 use crate::route::path::PathFault;
@@ -81,7 +82,8 @@ async fn handle(app: Arc<App>, mut request: IncomingRequest, query: Query) -> Re
         }
         (Ok(target), Some(Err(_))) if target.has_encoded_slash => Err(Rejection::Path(PathFault::Delimiter('/'))),
         (Ok(target), Some(Ok((route, captures)))) => {
-            handle_on_route(&app, route, captures, target, &request, &mut body, &trace).await
+            let routed = RoutedRequest { app: &app, route, captures, target, request: &request, trace: &trace };
+            handle_on_route(routed, &mut body).await
         }
         (Ok(target), Some(Err(mismatch))) => static_page(&app, head, target).ok_or_else(|| mismatch.clone().into()),
         (Ok(_), None) => unreachable!("a route was looked up for each valid target"),
@@ -160,20 +162,16 @@ fn check_limits(app: &App, request: &IncomingRequest) -> Result<(), Rejection> {
 }
 
 async fn handle_on_route(
-    app: &Arc<App>,
-    route: &Arc<Route>,
-    captures: &[(String, String)],
-    target: &RequestTarget,
-    request: &IncomingRequest,
+    routed: RoutedRequest<'_>,
     body: &mut Option<RequestBody>,
-    trace: &Trace,
 ) -> Result<Response<AppBody>, Rejection> {
+    let RoutedRequest { app, route, captures, target, request, trace } = routed;
     let head = &request.head;
     if route.forwarder.is_some() {
         if route.settings.cors.is_some() && cors::is_preflight(head) {
             return Ok(cors::preflight(&route.settings, head, forward::METHODS).map(AppBody::full));
         }
-        return forward::respond(app, route, captures, target, request, body, trace).await;
+        return forward::respond(routed, body).await;
     }
     let ticket_authorizer = auth::ticket_authorizer(route);
     let opened_by_post = route.settings.post.as_deref();
@@ -220,7 +218,7 @@ async fn handle_on_route(
     if head.method == Method::HEAD {
         return Ok(subscribe::respond_to_head(route));
     }
-    subscribe::respond(app, route, captures, target, request, trace, grant).await
+    subscribe::respond(routed, grant).await
 }
 
 /// Returns the static page at the target, for GET and HEAD.

@@ -25,10 +25,10 @@ use super::request::client_info::ClientInfo;
 use super::request::params::SubscribeParams;
 use super::request::shared_values::SharedValues;
 use super::request::target::RequestTarget;
-use super::request::trace::Trace;
 use super::response::body::AppBody;
 use super::response::headers::{incremental, stream_headers};
 use super::response::rejection::Rejection;
+use super::routed_request::RoutedRequest;
 use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
 use crate::listen::IncomingRequest;
@@ -56,15 +56,8 @@ pub(super) struct AdmittedReader<'r> {
 ///
 /// # Errors
 /// The refusal, if a parameter is invalid, a limit is reached, or the upstream refuses.
-pub(super) async fn respond(
-    app: &Arc<App>,
-    route: &Arc<Route>,
-    captures: &[(String, String)],
-    target: &RequestTarget,
-    request: &IncomingRequest,
-    trace: &Trace,
-    grant: Option<Grant>,
-) -> Result<Response<AppBody>, Rejection> {
+pub(super) async fn respond(routed: RoutedRequest<'_>, grant: Option<Grant>) -> Result<Response<AppBody>, Rejection> {
+    let RoutedRequest { app, route, captures, target, request, trace } = routed;
     let head = &request.head;
     let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay)?;
     let client = ClientInfo::new(app, request, trace, grant.as_ref());
