@@ -10,6 +10,7 @@ mod cluster;
 mod feed;
 mod page;
 mod producer;
+mod prompts;
 mod random;
 mod topic;
 

@@ -24,19 +24,22 @@ pub struct DemoPage {
 /// The name of the cookie that the page's response sets.
 pub const COOKIE: &str = "rillgate_demo";
 
-/// Returns every file of the page. The page shows `curl_line` to be copied. `cookie` is the value of [`COOKIE`].
+/// Returns every file of the page. The page shows `curl_line` to be copied. `cookie` is the value of [`COOKIE`]. With
+/// `takes_prompts` the producer's answers can be asked for.
 ///
 /// # Errors
 /// `cookie` contains bytes that a header cannot.
-pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<DemoPage>, InvalidHeaderValue> {
+pub fn pages(curl_line: &str, cookie: &str, takes_prompts: bool) -> Result<Vec<DemoPage>, InvalidHeaderValue> {
     // A session cookie: only the token in it limits its lifetime.
     let mut cookie = HeaderValue::try_from(format!("{COOKIE}={cookie}; Path=/; HttpOnly; Secure; SameSite=Strict"))?;
     cookie.set_sensitive(true);
-    let about = json!({ "curl": curl_line }).to_string();
+    let about = json!({ "curl": curl_line, "takes_prompts": takes_prompts }).to_string();
     let mut pages = vec![
         page("/", "text/html; charset=utf-8", include_str!("page/index.html")),
         page("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
         page("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
+        page("/panel.js", "text/javascript; charset=utf-8", include_str!("page/panel.js")),
+        page("/answer-panel.js", "text/javascript; charset=utf-8", include_str!("page/answer-panel.js")),
         page("/views.js", "text/javascript; charset=utf-8", include_str!("page/views.js")),
         page("/elements.js", "text/javascript; charset=utf-8", include_str!("page/elements.js")),
         page("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn only_the_document_sets_the_cookie_and_script_cannot_read_it() {
-        let pages = pages("curl", "a.b.c").unwrap();
+        let pages = pages("curl", "a.b.c", true).unwrap();
 
         let set: Vec<_> = pages
             .iter()
@@ -91,12 +94,12 @@ mod tests {
 
     #[test]
     fn a_cookie_that_is_not_a_header_value_is_refused() {
-        assert!(pages("curl", "a\r\nb: c").is_err());
+        assert!(pages("curl", "a\r\nb: c", true).is_err());
     }
 
     #[test]
     fn the_curl_line_is_served_as_json() {
-        let pages = pages("curl -H \"accept: x\"", "t").unwrap();
+        let pages = pages("curl -H \"accept: x\"", "t", false).unwrap();
 
         let about: serde_json::Value = serde_json::from_slice(&of(&pages, "/demo.json").body).unwrap();
 
@@ -105,8 +108,8 @@ mod tests {
 
     #[test]
     fn every_referenced_file_is_served() {
-        let pages = pages("curl", "t").unwrap();
-        let files = ["/", "/page.js", "/views.js"].map(|path| text(of(&pages, path)));
+        let pages = pages("curl", "t", true).unwrap();
+        let files = ["/", "/page.js", "/panel.js", "/answer-panel.js", "/views.js"].map(|path| text(of(&pages, path)));
 
         let mut found = 0;
         for reference in ["src=\"/", "href=\"/", "from \"/"].iter().flat_map(|before| files.map(|file| (file, *before)))
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_page_has_nothing_inline_and_nothing_from_other_origins() {
-        let pages = pages("curl", "t").unwrap();
+        let pages = pages("curl", "t", true).unwrap();
         let document = text(of(&pages, "/"));
 
         for inline in ["<style", " style=", " onclick=", "<script>", "javascript:"] {

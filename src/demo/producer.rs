@@ -7,8 +7,9 @@
 //! | `/deploys` | typed events, one in about eight seconds |
 //! | `/tokens` | answers, word by word |
 //! | `/status` | the state of the demo, once a second |
+//! | `POST /answers` | the answer to a prompt, word by word |
 //!
-//! All streams but `/status` number their messages and resume after `Last-Event-ID` from a bounded memory. At most
+//! All streams but the last two number their messages and resume after `Last-Event-ID` from a bounded memory. At most
 //! [`Producer::CONNECTIONS`] connections are served at a time; one more waits. Does not know the gateway: a callback
 //! supplies the gateway's part of `/status`.
 
@@ -25,7 +26,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -37,6 +38,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
 use super::feed::{Answers, Deploys, Feed, Prices, Trades};
+use super::prompts::Prompts;
 use super::random::Random;
 use super::topic::Topic;
 
@@ -49,6 +51,7 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Producer {
     address: SocketAddr,
     topics: Arc<Topics>,
+    prompts: Arc<Prompts>,
     _stop: DropGuard,
 }
 
@@ -78,9 +81,10 @@ impl Producer {
             topics.insert(path, topic);
         }
         let topics = Arc::new(topics);
-        let site = Arc::new(Site { topics: Arc::clone(&topics), status });
+        let prompts = Arc::new(Prompts::default());
+        let site = Arc::new(Site { topics: Arc::clone(&topics), prompts: Arc::clone(&prompts), status });
         spawn(stopped_by(&stop, accept(listener, site, Arc::clone(&spawn), stop.clone())));
-        Ok(Self { address, topics, _stop: stop.drop_guard() })
+        Ok(Self { address, topics, prompts, _stop: stop.drop_guard() })
     }
 
     /// Returns the address of the producer.
@@ -90,7 +94,7 @@ impl Producer {
 
     /// Returns the number of connections to each stream, by path. Lists every stream, also at 0.
     pub fn connections(&self) -> BTreeMap<String, usize> {
-        readers(&self.topics)
+        readers(&self.topics, &self.prompts)
     }
 }
 
@@ -103,20 +107,22 @@ pub type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 /// The state that every connection needs.
 struct Site {
     topics: Arc<Topics>,
+    prompts: Arc<Prompts>,
     status: Status,
 }
 
 impl Site {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
+        if path == Prompts::PATH {
+            return self.answer_prompt(request).await;
+        }
         let topic = self.topics.get(path);
         if topic.is_none() && path != "/status" {
             return refusal(StatusCode::NOT_FOUND);
         }
         if request.method() != Method::GET {
-            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED);
-            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
-            return response;
+            return wrong_method("GET");
         }
         let body = match topic {
             Some(topic) => {
@@ -127,28 +133,53 @@ impl Site {
             }
             None => StreamBody::new(self.statuses().map(frame)).boxed_unsync(),
         };
-        let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
-        response
+        events(body)
+    }
+
+    async fn answer_prompt(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.method() != Method::POST {
+            return wrong_method("POST");
+        }
+        let Ok(body) = Limited::new(request.into_body(), Prompts::MAX_BODY_BYTES).collect().await else {
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE);
+        };
+        let Ok(seed) = getrandom::u64() else { return refusal(StatusCode::SERVICE_UNAVAILABLE) };
+        match Arc::clone(&self.prompts).answer(&body.to_bytes(), Random::seeded(seed)) {
+            Some(answer) => events(StreamBody::new(answer.map(frame)).boxed_unsync()),
+            None => refusal(StatusCode::BAD_REQUEST),
+        }
     }
 
     /// Streams the status at once and then once a second, without ids, because only the newest matters.
     fn statuses(&self) -> impl futures_util::Stream<Item = Bytes> + Send + use<> {
-        let (topics, status) = (Arc::clone(&self.topics), Arc::clone(&self.status));
+        let (topics, prompts, status) = (Arc::clone(&self.topics), Arc::clone(&self.prompts), Arc::clone(&self.status));
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        stream::unfold((clock, topics, status), |(mut clock, topics, status)| async move {
+        stream::unfold((clock, topics, prompts, status), |(mut clock, topics, prompts, status)| async move {
             clock.tick().await;
-            let data = json!({ "producer": { "connections": readers(&topics) }, "gateway": status() });
-            Some((Bytes::from(format!("data: {data}\n\n")), (clock, topics, status)))
+            let data = json!({ "producer": { "connections": readers(&topics, &prompts) }, "gateway": status() });
+            Some((Bytes::from(format!("data: {data}\n\n")), (clock, topics, prompts, status)))
         })
     }
 }
 
-fn readers(topics: &Topics) -> BTreeMap<String, usize> {
-    topics.iter().map(|(path, topic)| (path.clone(), topic.readers())).collect()
+fn readers(topics: &Topics, prompts: &Prompts) -> BTreeMap<String, usize> {
+    let readers = topics.iter().map(|(path, topic)| (path.clone(), topic.readers()));
+    readers.chain([(Prompts::PATH.to_owned(), prompts.in_progress())]).collect()
+}
+
+fn events(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn wrong_method(allowed: &'static str) -> Response<Body> {
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
 }
 
 fn frame(bytes: Bytes) -> Result<Frame<Bytes>, Infallible> {
@@ -216,8 +247,8 @@ async fn accept(listener: TcpListener, site: Arc<Site>, spawn: Spawn, stop: Canc
 
 async fn serve(socket: TcpStream, site: Arc<Site>) {
     let service = service_fn(|request| {
-        let response = site.answer(&request);
-        async move { Ok::<_, Infallible>(response) }
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(site.answer(request).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 * 1024);

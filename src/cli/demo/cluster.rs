@@ -91,7 +91,7 @@ pub(super) fn run_gateway(config: &Path, url: &str) -> Outcome {
         let gateway = Gateway::bind(&config).map_err(|error| failed(&error))?;
         let admin = gateway.admin_address().ok_or_else(|| failed(&"the admin port is missing"))?;
         let line = GatewayLine { address: gateway.addresses()[0], admin };
-        gateway.serve_pages(pages(url, &token).map_err(|error| failed(&error))?);
+        gateway.serve_pages(pages(url, &token, false).map_err(|error| failed(&error))?);
         let demo = DemoPipe::of_standard_input().map_err(|error| failed(&error))?;
         print(&serde_json::to_string(&line).map_err(|error| failed(&error))?)?;
         tokio::select! {

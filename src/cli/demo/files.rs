@@ -123,6 +123,20 @@ replay = {{ start = "{start}", verdict = "event", store = "{store}" }}
                 demo::COOKIE
             );
         }
+        if self.engine.is_none() {
+            text += &format!(
+                r#"
+[[routes]]
+name = "answers"
+path = "/answers"
+upstream = "producer"
+auth = {{ issuers = ["demo"], token_from = ["header", "cookie:{}"] }}
+post = {{ key = "body" }}
+replay = {{ verdict = "event" }}
+"#,
+                demo::COOKIE
+            );
+        }
         text
     }
 }

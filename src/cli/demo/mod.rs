@@ -6,6 +6,7 @@
 mod cluster;
 mod files;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -16,7 +17,7 @@ use rillgate::config::Config;
 use rillgate::demo::{self, Producer};
 use rillgate::runtime::tasks::Tasks;
 use rillgate::{Gateway, Handle, StaticPage};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Failure, Outcome, block_on, print, serve};
 
@@ -66,7 +67,7 @@ impl Demo {
             let gateway = Gateway::bind(&config).map_err(|error| failed("cannot start", &error))?;
             let address = gateway.addresses()[0];
             let url = format!("https://localhost:{}", address.port());
-            let pages = pages(&url, &token).map_err(|error| failed("cannot build the page", &error))?;
+            let pages = pages(&url, &token, true).map_err(|error| failed("cannot build the page", &error))?;
             gateway.serve_pages(pages);
             let _ = gateway_handle.set(gateway.handle());
             let admin =
@@ -92,11 +93,11 @@ fn print_introduction(url: &str, admin: SocketAddr, token: &str, config: &Path) 
     ))
 }
 
-fn pages(url: &str, token: &str) -> Result<Vec<StaticPage>, http::header::InvalidHeaderValue> {
+fn pages(url: &str, token: &str, takes_prompts: bool) -> Result<Vec<StaticPage>, http::header::InvalidHeaderValue> {
     // The command on the page gets its token from a cookie, as a browser does: scripts of the page must not see a
     // token.
     let curl = format!("curl -sk -c jar -o /dev/null {url}/ && curl -kN -b jar {url}/prices/EURUSD");
-    let pages = demo::pages(&curl, token)?.into_iter().map(|page| {
+    let pages = demo::pages(&curl, token, takes_prompts)?.into_iter().map(|page| {
         let mut headers = page.headers;
         headers.push((http::header::CONTENT_TYPE, http::HeaderValue::from_static(page.content_type)));
         StaticPage { path: page.path, headers, body: page.body }
@@ -106,10 +107,11 @@ fn pages(url: &str, token: &str) -> Result<Vec<StaticPage>, http::header::Invali
 
 /// Returns the JSON that the producer's `/status` stream sends: the subscribers of each stream.
 fn status(handle: Option<&Handle>) -> Value {
-    let mut subscribers = Map::new();
+    let mut subscribers = BTreeMap::<String, usize>::new();
     for stream in handle.map(|handle| handle.streams().list()).unwrap_or_default() {
         if stream.key().path != "/status" {
-            subscribers.insert(stream.key().path.clone(), stream.subscribers().into());
+            // Each answer is a stream of its own.
+            *subscribers.entry(stream.key().path.clone()).or_default() += stream.subscribers();
         }
     }
     json!({ "subscribers": subscribers })

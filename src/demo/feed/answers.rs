@@ -58,9 +58,8 @@ impl Feed for Answers {
                 (random.pause(3_000, 4_000), "question", json!({ "text": question }))
             }
             State::Answer { tokens, given } if given < answer.len() => {
-                // A token is a word with the preceding space.
                 let rest = &answer[given..];
-                let length = rest.get(1..).and_then(|tail| tail.find(' ')).map_or(rest.len(), |space| space + 1);
+                let length = token_length(rest);
                 self.state = State::Answer { tokens: tokens + 1, given: given + length };
                 (random.pause(60, 220), "token", json!({ "text": &rest[..length] }))
             }
@@ -72,6 +71,11 @@ impl Feed for Answers {
         };
         FeedBatch { wait, messages: vec![Message { kind, data }] }
     }
+}
+
+/// Returns the length of the first token of a text: a word with the preceding space.
+pub(in crate::demo) fn token_length(text: &str) -> usize {
+    text.get(1..).and_then(|tail| tail.find(' ')).map_or(text.len(), |space| space + 1)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(super) use answers::Answers;
+pub(super) use answers::{Answers, token_length};
 pub(super) use deploys::Deploys;
 pub(super) use prices::Prices;
 pub(super) use trades::Trades;

@@ -125,8 +125,15 @@ export class AnswerView {
     this.root = make("div", "", this.question, this.answer, this.previous);
   }
 
-  show({ kind, text, tokens, again }) {
+  clear() {
+    this.question.textContent = "…";
+    this.answer.replaceChildren();
+    this.previous.textContent = "";
+  }
+
+  show({ kind, text, tokens, request, again }) {
     if (kind === "question") {
+      this.request = request;
       this.question.textContent = text;
       this.answer.replaceChildren(this.caret);
       this.previous.textContent = "";
@@ -136,7 +143,9 @@ export class AnswerView {
       this.caret.before(again ? make("mark", "", text) : text);
     } else if (kind === "done") {
       this.caret.remove();
-      this.previous.textContent = `${plural(tokens, "token")}. The next answer follows on the same stream.`;
+      const next = this.request ? `The producer was asked once for this answer: it was its request ${this.request}.`
+        : "The next answer follows on the same stream.";
+      this.previous.textContent = `${plural(tokens, "token")}. ${next}`;
     }
   }
 }

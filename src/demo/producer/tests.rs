@@ -136,9 +136,13 @@ async fn what_is_not_there_is_404_and_what_is_not_get_is_405() {
     for path in ["/", "/prices", "/prices/", "/prices/NOPE", "/prices/EURUSD/x", "/statuses"] {
         assert_eq!(Client::get(&producer, path, None).await.response.status(), StatusCode::NOT_FOUND, "{path}");
     }
-    let refused = Client::ask(&producer, Method::POST, "/trades", None).await;
-    assert_eq!(refused.response.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(refused.response.headers()[header::ALLOW], "GET");
+    for (method, path, allowed) in [(Method::POST, "/trades", "GET"), (Method::GET, "/answers", "POST")] {
+        let refused = Client::ask(&producer, method, path, None).await;
+        assert_eq!(refused.response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(refused.response.headers()[header::ALLOW], allowed);
+    }
+    let empty = Client::ask(&producer, Method::POST, "/answers", None).await;
+    assert_eq!(empty.response.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

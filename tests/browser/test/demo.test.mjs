@@ -85,6 +85,41 @@ test('a dropped client comes back with what it missed, and says so once in words
   assert.match(said[1], /^BTC\/USD: resumed, \d+ missed events replayed without a hole\.$/);
 });
 
+test('an answer survives reloads and is joined by a second tab, and the producer is asked once', async (t) => {
+  const page = await open(t);
+  const answers = panel(page, 'An answer, word by word');
+  await answers.getByLabel('Prompt').fill('Who makes this answer?');
+
+  await answers.getByRole('button', { name: 'Ask' }).click();
+
+  await answers.getByText('Who makes this answer?').waitFor();
+  for (let reloads = 0; reloads < 3; reloads += 1) {
+    const words = (await answers.locator('.answer').textContent()).length;
+    await eventually('more words', async () => (await answers.locator('.answer').textContent()).length > words);
+    await answers.getByRole('button', { name: 'Reload the page' }).click();
+    await answers.getByText(/events? of this answer came from the gateway/).waitFor();
+  }
+  const [second] = await Promise.all([page.context().waitForEvent('page'), answers.getByRole('link', { name: 'Open a second tab' }).click()]);
+  const told = [];
+  for (const tab of [page, second]) {
+    const shown = panel(tab, 'An answer, word by word');
+    await shown.getByText('complete').waitFor();
+    told.push(await shown.locator('.answer').textContent(), await shown.locator('.previous').textContent());
+  }
+  assert.match(told[0], /^No model runs in this demo.*A model would have been paid once\.$/);
+  assert.match(told[1], /The producer was asked once for this answer: it was its request 1\.$/);
+  assert.deepEqual(told.slice(2), told.slice(0, 2));
+
+  // The same question joins the answer that is there. Another one is a request of its own.
+  for (const [prompt, sign] of [['Who makes this answer?', 'it was its request 1.'], ['And this one?', 'No model runs in']]) {
+    await answers.getByLabel('Prompt').fill(prompt);
+    await answers.getByRole('button', { name: 'Ask' }).click();
+    await answers.getByText(prompt).waitFor();
+    await answers.getByText(sign).waitFor();
+  }
+  assert.deepEqual(page.errors, []);
+});
+
 test('events that stream in are never read out: no live region holds them', async (t) => {
   const page = await open(t);
   const shown = async () => (await rows(page, 'EUR/USD'))[0];
@@ -125,15 +160,16 @@ test('everything can be done at the keyboard, and the focus stays where it was a
   });
 
   const visited = [];
-  for (let presses = 0; presses < 12; presses += 1) {
+  for (let presses = 0; presses < 14; presses += 1) {
     await page.keyboard.press('Tab');
     visited.push(await focused());
   }
 
   const expected = PANELS.flatMap((name) => [[name, 'Drop for 5 s'], [name, 'Add 10 clients']]);
-  assert.deepEqual(visited.slice(0, 10).map(({ panel, name }) => [panel, name]), expected);
-  assert.match(visited[10].name, /^curl /);
-  assert.equal(visited[11].name, 'Copy');
+  expected.splice(8, 0, [PANELS[4], ''], [PANELS[4], 'Ask']);
+  assert.deepEqual(visited.slice(0, 12).map(({ panel, name }) => [panel, name]), expected);
+  assert.match(visited[12].name, /^curl /);
+  assert.equal(visited[13].name, 'Copy');
   for (const { outline, name } of visited) assert.equal(outline, 'solid', name);
 
   const trades = panel(page, 'Trades, in bursts');
