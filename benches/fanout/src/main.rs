@@ -13,6 +13,7 @@ mod client;
 mod cluster;
 mod control;
 mod example;
+mod forward;
 mod growth;
 mod http1;
 mod http2;
@@ -45,6 +46,7 @@ fn main() -> Outcome<()> {
             let folder = arguments.next();
             ceiling::serve(folder.as_deref().map(Path::new))
         }
+        Some("application") => forward::serve(),
         Some("attacker") => abuse::attacker(&arguments.collect::<Vec<_>>()),
         Some("honest") => abuse::produce(Path::new(&arguments.next().ok_or("honest FOLDER")?)),
         Some("storming") => storm::come(arguments.collect()),

@@ -14,7 +14,7 @@ use crate::report::{Report, Row};
 use crate::server::{Kind, Server, ServerSettings};
 use crate::table::Results;
 use crate::workload::Workload;
-use crate::{Outcome, abuse, certificate, cluster, pages, picture, process, storm, table};
+use crate::{Outcome, abuse, certificate, cluster, forward, pages, picture, process, storm, table};
 
 /// The size of a run.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +69,11 @@ scenarios, about two minutes each; without any, all of them:
   abuse     attacks beside 200 honest clients: rillgate, nginx where it can be attacked so; ten minutes, not part of all
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
   cluster   three gateways and their engine, beside one gateway; eight minutes, not part of all
+  forward   requests, bodies and WebSockets that are sent on: rillgate, nginx, caddy; ten minutes, not part of all
   micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
-  --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster its
-                parts, such as delivery,takeover; --scratch: the figures are not kept
+  --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster and forward
+                their parts, such as delivery,takeover; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
 
 /// Runs the scenarios of the command line.
@@ -92,8 +93,11 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--smoke" => {
                 size = Size { clients: 50, rounds: 1, window: Duration::from_millis(500) };
                 scenarios.extend(
-                    ["tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes", "abuse", "cluster"]
-                        .map(str::to_owned),
+                    [
+                        "tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes", "abuse", "cluster",
+                        "forward",
+                    ]
+                    .map(str::to_owned),
                 );
                 is_kept = false;
             }
@@ -102,7 +106,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--seconds" => size.window = Duration::from_secs(number()? as u64),
             "--scratch" => is_kept = false,
             "--only" => only = arguments.next(),
-            name if SCENARIOS.contains(&name) || matches!(name, "storm" | "abuse" | "cluster") => {
+            name if SCENARIOS.contains(&name) || matches!(name, "storm" | "abuse" | "cluster" | "forward") => {
                 scenarios.push(argument)
             }
             _ => return Err(USAGE.into()),
@@ -190,6 +194,14 @@ impl Run {
                 let is_measured = |row: &Value| cluster::is_wanted(only.as_deref(), row["part"].as_str().unwrap_or(""));
                 kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
                 cluster::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
+            }
+            "forward" => {
+                let Self { only, size, settings, report } = self;
+                // Parts that are not measured again stay as they were.
+                let kept = Results::read(Path::new(RESULTS), "forward");
+                let is_measured = |row: &Value| forward::is_wanted(only.as_deref(), row["part"].as_str().unwrap_or(""));
+                kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
+                forward::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
             }
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,

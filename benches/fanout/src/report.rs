@@ -143,7 +143,7 @@ impl Report {
         if scenario != "table" {
             println!("\n== {scenario}");
         }
-        if !matches!(scenario, "table" | "sizes" | "micro" | "abuse" | "cluster") {
+        if !matches!(scenario, "table" | "sizes" | "micro" | "abuse" | "cluster" | "forward") {
             println!(
                 "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7} {:>8} {:>8} {:>8} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7} {:>6}",
                 "server",
@@ -184,7 +184,8 @@ impl Report {
         if self.rows.is_empty() {
             return Ok(());
         }
-        if !matches!(self.scenario.as_str(), "growth" | "gather" | "sizes" | "micro" | "abuse" | "cluster") {
+        if !matches!(self.scenario.as_str(), "growth" | "gather" | "sizes" | "micro" | "abuse" | "cluster" | "forward")
+        {
             summary(&self.rows);
         }
         if self.is_kept {
