@@ -19,6 +19,7 @@ pub mod memory;
 pub mod moment;
 pub mod panics;
 pub mod resolver;
+pub mod rotation;
 pub mod shares;
 pub mod side_waker;
 pub mod tasks;

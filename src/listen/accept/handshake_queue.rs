@@ -4,7 +4,6 @@
 //! delays its own handshakes most, and an address that waits alone may use the whole rate. A waiter that is dropped
 //! leaves the queue, and those behind it move up. The rate is the one of [`RateLimiter`](super::RateLimiter).
 
-use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::rate_limiter::spacing;
 use crate::limits::SharedLimits;
+use crate::runtime::rotation::Rotation;
 use crate::runtime::shares::OnRefusal;
 use crate::runtime::token_bucket::TokenBucket;
 
@@ -40,18 +40,7 @@ enum Owner {
 #[derive(Default)]
 struct State {
     slots: TokenBucket,
-    /// Counts owners' turns and waiters.
-    last_number: u64,
-    /// The owners that wait, by the number of their next turn.
-    turns: BTreeMap<u64, Owner>,
-    /// The owners that wait. Has the same entries as `turns`.
-    owners: HashMap<Owner, OwnWaiters>,
-}
-
-/// The waiters of one owner. Never empty.
-struct OwnWaiters {
-    turn: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    waiting: Rotation<Owner, oneshot::Sender<()>>,
 }
 
 /// The deadline has passed before the handshake's turn came.
@@ -79,7 +68,7 @@ impl HandshakeQueue {
     ) -> Result<(), Overdue> {
         let (mut waiter, admitted) = {
             let mut state = self.state.lock();
-            if state.owners.is_empty() && state.take_slot(Instant::now(), self.per_second()).is_ok() {
+            if state.waiting.is_empty() && state.take_slot(Instant::now(), self.per_second()).is_ok() {
                 return Ok(());
             }
             let (sender, admitted) = oneshot::channel();
@@ -96,7 +85,7 @@ impl HandshakeQueue {
         })
         .await;
         if outcome.is_err() {
-            if self.state.lock().owners.get(&waiter.owner).is_some_and(|own| own.waiting.len() > 1) {
+            if self.state.lock().waiting.items_of(&waiter.owner) > 1 {
                 (self.on_refusal)();
             }
             return Err(Overdue);
@@ -113,7 +102,7 @@ impl HandshakeQueue {
         loop {
             let outcome = {
                 let mut state = self.state.lock();
-                if state.owners.is_empty() {
+                if state.waiting.is_empty() {
                     break;
                 }
                 state.take_slot(Instant::now(), self.per_second()).map(|()| state.admit_next())
@@ -144,49 +133,19 @@ impl State {
         self.slots.put_back(spacing(per_second).interval);
     }
 
-    fn next_number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.last_number
-    }
-
     fn enqueue(&mut self, address: Option<IpAddr>, sender: oneshot::Sender<()>) -> (Owner, u64) {
-        let number = self.next_number();
+        let number = self.waiting.next_number();
         let owner = address.map_or(Owner::Single(number), Owner::Address);
-        let turns = &mut self.turns;
-        let own = self.owners.entry(owner).or_insert_with(|| {
-            turns.insert(number, owner);
-            OwnWaiters { turn: number, waiting: BTreeMap::new() }
-        });
-        own.waiting.insert(number, sender);
+        self.waiting.add(&owner, number, sender);
         (owner, number)
     }
 
     /// Admits the first waiter of the next owner, whose next turn then comes after all others'.
     fn admit_next(&mut self) {
-        let Some((_, owner)) = self.turns.pop_first() else { return };
-        let turn = self.next_number();
-        let Some(own) = self.owners.get_mut(&owner) else { return };
-        if let Some((_, sender)) = own.waiting.pop_first() {
+        if let Some((_, sender)) = self.waiting.pop() {
             // A waiter that has gone meanwhile returns the slot itself.
             let _ = sender.send(());
         }
-        if own.waiting.is_empty() {
-            self.owners.remove(&owner);
-        } else {
-            own.turn = turn;
-            self.turns.insert(turn, owner);
-        }
-    }
-
-    /// Removes a waiter. Returns false if it has been admitted.
-    fn remove(&mut self, owner: Owner, number: u64) -> bool {
-        let Some(own) = self.owners.get_mut(&owner) else { return false };
-        let is_removed = own.waiting.remove(&number).is_some();
-        if own.waiting.is_empty() {
-            self.turns.remove(&own.turn);
-            self.owners.remove(&owner);
-        }
-        is_removed
     }
 }
 
@@ -203,7 +162,7 @@ impl Drop for Waiter<'_> {
         if self.is_waiting {
             let per_second = self.queue.per_second();
             let mut state = self.queue.state.lock();
-            if !state.remove(self.owner, self.number) {
+            if state.waiting.remove(&self.owner, self.number).is_none() {
                 state.return_slot(per_second);
             }
         }
@@ -212,7 +171,7 @@ impl Drop for Waiter<'_> {
 
 impl std::fmt::Debug for HandshakeQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HandshakeQueue").field("owners", &self.state.lock().owners.len()).finish_non_exhaustive()
+        f.debug_struct("HandshakeQueue").field("owners", &self.state.lock().waiting.owners()).finish_non_exhaustive()
     }
 }
 
@@ -292,7 +251,7 @@ mod tests {
 
         assert_eq!(honest.await, Ok(()));
         assert!(start.elapsed() <= Duration::from_millis(100), "{:?}", start.elapsed());
-        assert!(queue.state.lock().owners.is_empty() && queue.state.lock().turns.is_empty());
+        assert!(queue.state.lock().waiting.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ pub mod moment;
 pub mod panics;
 #[path = "../../../src/runtime/resolver.rs"]
 pub mod resolver;
+#[path = "../../../src/runtime/rotation.rs"]
+pub mod rotation;
 #[path = "../../../src/runtime/shares.rs"]
 pub mod shares;
 #[path = "../../../src/runtime/side_waker.rs"]
