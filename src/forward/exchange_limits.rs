@@ -48,7 +48,7 @@ pub enum ExchangeLimit {
     Memory,
     /// `limits.forwarded_requests`, or there is no file descriptor left for it.
     All,
-    /// `limits.forwarded_requests_per_ip`.
+    /// `limits.forwarded_requests_per_ip`, or the part of one address while few file descriptors are free.
     Address,
 }
 
@@ -95,7 +95,8 @@ impl ExchangeLimits {
             _memory: None,
         };
         if let Some(address) = address {
-            let of_address = counts.by_address.acquire(address, limits.forwarded_requests_per_ip);
+            let max = limits.forwarded_requests_per_ip.min(counts.files.max_upstreams_per_address());
+            let of_address = counts.by_address.acquire(address, max);
             permit._address = Some(of_address.ok_or(ExchangeLimit::Address)?);
         }
         permit._file = Some(counts.files.acquire_stream().ok_or(ExchangeLimit::All)?);

@@ -1,7 +1,8 @@
 //! Divides the process's file descriptors between client connections, upstream connections and everything else.
 //!
 //! Without it clients could take all of them: then no upstream is reached, no key is fetched, and the admin port is
-//! silent. Client connections leave the reserve alone. Streams may take half of it.
+//! silent. Client connections leave the reserve alone. Streams may take half of it. No address takes all of either: the
+//! fewer descriptors are free, the smaller is the part of one address.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,13 @@ use crate::limits::SharedLimits;
 
 /// The largest reserve as a fraction of all descriptors, for processes that have few.
 const MAX_RESERVE_DIVISOR: usize = 4;
+
+/// The most descriptors that one address may hold for one purpose, for each that is still free. So one address alone fills
+/// at most three quarters of the room, and several that take what they can leave a part for newcomers too.
+const MAX_PER_FREE: usize = 3;
+
+/// The upstream connections that one address may hold when only the reserve is left.
+const MIN_UPSTREAMS_PER_ADDRESS: usize = 8;
 
 /// Counts the descriptors of client connections and streams. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +58,17 @@ impl FileBudget {
     pub fn free_for_connections(&self) -> usize {
         let most = self.0.allowed.saturating_sub(self.reserve());
         most.saturating_sub(self.0.used.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many connections one address may hold while so many more can be opened.
+    pub fn max_connections_per_address(free: usize) -> usize {
+        free.saturating_mul(MAX_PER_FREE)
+    }
+
+    /// Returns how many upstream connections may be open for one address alone: three for each descriptor that client
+    /// connections can still take, and a few from the reserve.
+    pub fn max_upstreams_per_address(&self) -> usize {
+        self.free_for_connections().saturating_mul(MAX_PER_FREE).max(MIN_UPSTREAMS_PER_ADDRESS)
     }
 
     fn reserve(&self) -> usize {
@@ -106,6 +125,31 @@ mod tests {
         assert_eq!(streams.len(), 50);
         drop(connections);
         assert!(budget.acquire_connection().is_some(), "what is dropped is free again");
+    }
+
+    #[test]
+    fn one_address_leaves_descriptors_to_others_whatever_it_opens() {
+        let budget = budget(512, 128);
+        let take = |max: &dyn Fn() -> usize, acquire: &dyn Fn() -> Option<FilePermit>| {
+            let mut own = Vec::new();
+            while own.len() < max()
+                && let Some(permit) = acquire()
+            {
+                own.push(permit);
+            }
+            own
+        };
+
+        let streams = take(&|| budget.max_upstreams_per_address(), &|| budget.acquire_stream());
+        let most = || FileBudget::max_connections_per_address(budget.free_for_connections());
+        let connections = take(&most, &|| budget.acquire_connection());
+        let left = budget.free_for_connections();
+        let others: Vec<_> =
+            (0..10).map(|_| take(&|| budget.max_upstreams_per_address(), &|| budget.acquire_stream())).collect();
+
+        assert_eq!((streams.len(), connections.len(), left), (288, 72, 24));
+        assert!(others.iter().all(|other| other.len() >= 6), "{others:?}");
+        assert!(budget.acquire_stream().is_none(), "the other half of the reserve is for operators");
     }
 
     #[test]

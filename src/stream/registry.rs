@@ -61,7 +61,7 @@ pub enum StreamLimit {
     /// `limits.streams`, or only reserved file descriptors are left.
     #[error("the maximum number of open streams is reached")]
     All,
-    /// `limits.streams_per_ip`.
+    /// `limits.streams_per_ip`, or the part of one address while few file descriptors are free.
     #[error("the address has opened the maximum number of streams that only it reads")]
     Address,
     /// Most of `limits.memory`. The rest is for subscriptions to open streams.
@@ -139,7 +139,8 @@ impl Streams {
         let is_new = !open.contains_key(key);
         let sole_address = match address.filter(|_| is_new) {
             Some(address) => {
-                Some(self.sole_addresses.acquire(address, limits.streams_per_ip).ok_or(StreamLimit::Address)?)
+                let max = limits.streams_per_ip.min(self.files.max_upstreams_per_address());
+                Some(self.sole_addresses.acquire(address, max).ok_or(StreamLimit::Address)?)
             }
             None => None,
         };

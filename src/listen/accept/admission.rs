@@ -19,10 +19,6 @@ use crate::runtime::shares::OnRefusal;
 /// at once. Without this bound one address could use up `connections` with connections that only wait to be refused.
 const MAX_EXCESS_PER_IP: usize = 16;
 
-/// The most connections of one address, for each one that is still free. So one address alone fills at most three quarters
-/// of the room, and several that take what they can leave a part for newcomers too.
-const MAX_PER_FREE: usize = 3;
-
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Inner>);
@@ -100,7 +96,7 @@ impl Admission {
         let mut counts = self.0.counts.lock();
         let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
         let free = max.saturating_sub(counts.all).min(self.0.files.free_for_connections());
-        let max_per_ip = max_per_ip.min(free.saturating_mul(MAX_PER_FREE));
+        let max_per_ip = max_per_ip.min(FileBudget::max_connections_per_address(free));
         // In a full room, everybody is refused for the room's sake.
         let is_over_ip_limit = is_ip_limited && free > 0 && from_ip >= max_per_ip;
         if is_over_ip_limit {
