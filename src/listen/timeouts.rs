@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::limits::Limits;
 use crate::runtime::arithmetic;
@@ -97,6 +97,16 @@ impl ConnectionTimeouts {
     /// Returns true until the first request.
     pub(super) fn awaits_first_request(&self) -> bool {
         self.state.lock().awaits_first_request
+    }
+
+    /// Completes when the connection has exceeded a timeout. Cancel-safe.
+    pub(super) async fn wait_timed_out(&self) -> TimedOut {
+        loop {
+            sleep(self.check_interval()).await;
+            if let Some(timed_out) = self.timed_out(Instant::now()) {
+                return timed_out;
+            }
+        }
     }
 
     /// Returns the timeout that the connection has exceeded, if any.

@@ -9,6 +9,7 @@ use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_metric};
 use crate::support::frames::{
     DATA, END_STREAM, Frame, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, frame, request,
+    settings,
 };
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
@@ -46,6 +47,23 @@ async fn streams_without_a_window_are_bounded_and_cut_off() {
     }
     assert_grown_by_less_than(&fixture.gateway, before, 48);
     assert_eq!(metric(&fixture.gateway, "subscribers", &["h2"]).await, 0.0);
+    fixture.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn requests_wait_while_too_many_responses_of_their_connection_are_unread() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"60s\"").await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    for number in 0..200 {
+        frames.send(&request(2 * number + 1, "/prices")).await;
+    }
+    wait_metric(&fixture.gateway, "subscribers", &["h2"], 128.0).await;
+    assert!(frames.answers_ping().await);
+    assert_eq!(metric(&fixture.gateway, "subscribers", &["h2"]).await, 128.0);
+
+    frames.send(&settings(&[(INITIAL_WINDOW_SIZE, 65_535)])).await;
+
+    wait_metric(&fixture.gateway, "subscribers", &["h2"], 200.0).await;
     fixture.assert_bystander_unharmed().await;
 }
 

@@ -20,14 +20,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::cork::{Cork, CorkedWriter};
 use super::keepalive::Keepalive;
 use super::send_window::WindowStall;
-use super::stream::{H2Stream, StreamEnd};
+use super::stream::{H2Stream, StreamEnd, are_too_many_blocked};
 use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::request_body::RequestBody;
 use crate::listen::service::{DEADLINE_INTERVAL, IncomingRequest, Peer, ResponseBody, Service};
-use crate::listen::timeouts::{ConnectionTimeouts, TimedOut};
+use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger, MemoryLevel};
 use crate::runtime::panics::Panics;
@@ -89,7 +89,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         .handshake(CorkedWriter::new(transport, cork.clone()));
     let connection = tokio::select! {
         connection = preface => connection,
-        timed_out = wait_timed_out(&timeouts) => {
+        timed_out = timeouts.wait_timed_out() => {
             protocol_errors.on_timeout(timed_out);
             return None;
         }
@@ -120,16 +120,6 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         panics: tasks.panics().clone(),
         protocol_errors,
     })
-}
-
-/// Completes when the preface has not arrived in time.
-async fn wait_timed_out(timeouts: &ConnectionTimeouts) -> TimedOut {
-    loop {
-        sleep(timeouts.check_interval()).await;
-        if let Some(timed_out) = timeouts.timed_out(Instant::now()) {
-            return timed_out;
-        }
-    }
 }
 
 /// Serves a connection and its streams, until the connection has ended.
@@ -231,9 +221,11 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
     /// connection has ended.
     fn poll_connection(&mut self, cx: &mut Context<'_>, budget: &mut TurnBudget) -> ControlFlow<(), usize> {
         for accepted in 0..ACCEPTED_AT_ONCE {
-            let polled = if budget.is_spent() {
-                // Only write. Requests wait in h2 and in the socket.
+            if budget.is_spent() {
+                // Requests wait in h2 and in the socket.
                 self.cork.end_reading();
+            }
+            let polled = if budget.is_spent() || are_too_many_blocked(&self.streams) {
                 self.connection.poll_closed(cx).map(|closed| closed.err().map(Err))
             } else {
                 self.connection.poll_accept(cx)

@@ -67,6 +67,15 @@ struct SendingBody<B> {
     stall: Option<Box<Stall>>,
 }
 
+/// Most streams of one connection whose responses wait for the client. It has no more requests accepted meanwhile, which
+/// would take five times the memory that they have in h2.
+const MAX_BLOCKED: usize = 128;
+
+/// Returns true if the client has to take some of its responses before further requests are accepted.
+pub(in crate::listen) fn are_too_many_blocked<B: ResponseBody>(streams: &[H2Stream<B>]) -> bool {
+    streams.len() >= MAX_BLOCKED && streams.iter().filter(|stream| stream.is_blocked()).count() >= MAX_BLOCKED
+}
+
 /// A chunk that waits for the client.
 struct Stall {
     /// The end of the client's time. The connection has the timer.
