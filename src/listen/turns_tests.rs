@@ -24,6 +24,12 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A turn of 2 ms has some three requests of 1 ms. A connection without turns has at least 200.
 const MAX_REQUESTS: usize = 30;
 
+/// The path of a request that keeps the worker busy for longer.
+const LONG: &str = "/long";
+
+/// Long enough for other connections to send their requests meanwhile.
+const LONG_TIME: Duration = Duration::from_millis(300);
+
 impl ResponseBody for Empty<Bytes> {
     fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool, _: Duration) -> Poll<()> {
         Poll::Pending
@@ -43,10 +49,10 @@ impl BusyListener {
     fn start() -> Self {
         let (answered, longest_wait) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let counted = answered.clone();
-        let service = move |_: IncomingRequest| -> BoxFuture<'static, Response<Empty<Bytes>>> {
+        let service = move |request: IncomingRequest| -> BoxFuture<'static, Response<Empty<Bytes>>> {
             let counted = counted.clone();
             Box::pin(async move {
-                work();
+                work(if request.head.uri.path() == LONG { LONG_TIME } else { Duration::from_millis(1) });
                 counted.fetch_add(1, Ordering::Relaxed);
                 Response::new(Empty::new())
             })
@@ -75,8 +81,8 @@ impl BusyListener {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the work of the test")]
-fn work() {
-    std::thread::sleep(Duration::from_millis(1));
+fn work(time: Duration) {
+    std::thread::sleep(time);
 }
 
 #[tokio::test]
@@ -122,6 +128,37 @@ async fn concurrent_requests_on_http2_let_the_workers_timers_run() {
         };
         timeout(DEADLINE, all).await.expect("all are answered");
     }
+
+    busy.assert_timer_ran();
+}
+
+#[tokio::test]
+async fn bursts_on_many_connections_at_the_same_moment_let_the_workers_timers_run() {
+    const CONNECTIONS: usize = 20;
+    let busy = BusyListener::start();
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let (requests, connection) = h2::client::handshake(busy.connect().await).await.expect("a connection");
+        Tasks::default().spawn("client", async { drop(connection.await) });
+        clients.push(requests.ready().await.expect("room"));
+    }
+    let mut responses = FuturesUnordered::new();
+    let send = |client: &mut h2::client::SendRequest<Bytes>, path: &str| {
+        let request = Request::get(format!("http://localhost{path}")).body(()).expect("a request");
+        responses.push(client.send_request(request, true).expect("sent").0);
+    };
+
+    send(&mut clients[0], LONG);
+    tokio::task::yield_now().await;
+    for client in &mut clients {
+        (0..10).for_each(|_| send(client, "/"));
+    }
+    let all = async {
+        while let Some(response) = responses.next().await {
+            assert_eq!(response.expect("a response").status(), 200);
+        }
+    };
+    timeout(DEADLINE, all).await.expect("all are answered");
 
     busy.assert_timer_ran();
 }

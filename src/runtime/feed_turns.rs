@@ -7,11 +7,13 @@
 use std::time::{Duration, Instant};
 
 use super::turn::TurnBudget;
+use super::turn_owner::TurnOwner;
 use super::turn_queue::next_turn;
 
 /// The turns of one task. Its owner charges what it processes, and waits before it processes more.
 #[derive(Debug)]
 pub struct FeedTurns {
+    owner: TurnOwner,
     turn: TurnBudget,
     /// Whether the turn has been waited for in the queue.
     is_queued: bool,
@@ -21,9 +23,9 @@ pub struct FeedTurns {
 }
 
 impl FeedTurns {
-    /// Starts with the whole allowance.
-    pub fn new(now: Instant) -> Self {
-        Self { turn: TurnBudget::default(), is_queued: false, bytes: 0, period: now }
+    /// Starts with the whole allowance. The turns are those of `owner`.
+    pub fn new(owner: TurnOwner, now: Instant) -> Self {
+        Self { owner, turn: TurnBudget::default(), is_queued: false, bytes: 0, period: now }
     }
 
     /// Charges so many bytes of the peer. Reads the clock.
@@ -46,7 +48,7 @@ impl FeedTurns {
     /// once. Cancel-safe.
     pub async fn yield_if_spent(&mut self) {
         if self.needs_queue() || self.is_queued && self.turn.has_ended() {
-            next_turn().await;
+            next_turn(&self.owner).await;
             (self.turn, self.is_queued) = (TurnBudget::default(), true);
         } else if self.turn.has_ended() {
             tokio::task::yield_now().await;
@@ -76,9 +78,13 @@ mod tests {
 
     use super::*;
 
+    fn owner() -> TurnOwner {
+        TurnOwner::Route("one".into())
+    }
+
     #[tokio::test]
     async fn a_peer_within_its_allowance_never_waits() {
-        let mut turns = FeedTurns::new(Instant::now());
+        let mut turns = FeedTurns::new(owner(), Instant::now());
 
         for _ in 0..3 {
             turns.spend(ALLOWANCE_BYTES / 3);
@@ -90,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_above_it_waits_in_the_queue_for_each_turn() {
-        let mut turns = FeedTurns::new(Instant::now());
+        let mut turns = FeedTurns::new(owner(), Instant::now());
         turns.spend(ALLOWANCE_BYTES);
         assert!(turns.is_spent() && turns.needs_queue());
 
@@ -106,7 +112,7 @@ mod tests {
     #[test]
     fn the_allowance_is_renewed_once_a_period() {
         let now = Instant::now();
-        let mut turns = FeedTurns::new(now);
+        let mut turns = FeedTurns::new(owner(), now);
         turns.spend(ALLOWANCE_BYTES);
 
         turns.end(now + ALLOWANCE_PERIOD.saturating_sub(Duration::from_nanos(1)));

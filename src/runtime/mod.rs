@@ -26,6 +26,7 @@ pub mod tasks;
 pub mod token_bucket;
 pub mod token_buckets;
 pub mod turn;
+pub mod turn_owner;
 pub mod turn_queue;
 mod worker_delay;
 pub mod workers;

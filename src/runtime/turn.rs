@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::turn_owner::TurnOwner;
 use super::turn_queue::next_turn;
 
 /// The work done in the current turn. Bounded by bytes, by items and by time, whichever is first.
@@ -14,12 +15,20 @@ use super::turn_queue::next_turn;
 pub struct TurnBudget {
     bytes: usize,
     items: usize,
+    /// True for work that has not waited in the queue.
+    is_unqueued: bool,
     /// The time of the first item.
     since: Option<Instant>,
     is_spent: bool,
 }
 
 impl TurnBudget {
+    /// Returns the budget of work that has not waited in the queue of turns: few items and little time. Hundreds of peers may
+    /// begin at the same moment.
+    pub fn unqueued() -> Self {
+        Self { is_unqueued: true, ..Self::default() }
+    }
+
     /// Charges one item with so many bytes. Reads the clock, so it is too expensive for each event and client.
     pub fn spend(&mut self, bytes: usize) {
         self.spend_at(bytes, Instant::now());
@@ -29,12 +38,17 @@ impl TurnBudget {
         self.bytes = self.bytes.saturating_add(bytes);
         self.items += 1;
         self.check_time(now);
-        self.is_spent |= self.bytes >= TURN_BYTES || self.items >= TURN_ITEMS;
+        self.is_spent |= self.bytes >= TURN_BYTES || self.items >= self.most().0;
     }
 
     fn check_time(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
-        self.is_spent |= now.saturating_duration_since(since) >= TURN_TIME;
+        self.is_spent |= now.saturating_duration_since(since) >= self.most().1;
+    }
+
+    /// Returns the most items, and the longest time.
+    fn most(&self) -> (usize, Duration) {
+        if self.is_unqueued { (UNQUEUED_ITEMS, UNQUEUED_TIME) } else { (TURN_ITEMS, TURN_TIME) }
     }
 
     /// Returns true if the task should yield.
@@ -47,11 +61,11 @@ impl TurnBudget {
         *self = Self::default();
     }
 
-    /// Waits for the next turn if the budget is spent.
-    pub async fn yield_if_spent(&mut self) {
+    /// Waits for the next turn, which is one of `owner`, if the budget is spent.
+    pub async fn yield_if_spent(&mut self, owner: &TurnOwner) {
         if self.has_ended() {
             self.reset();
-            next_turn().await;
+            next_turn(owner).await;
         }
     }
 
@@ -80,8 +94,14 @@ const TURN_BYTES: usize = 64 * 1024;
 /// their own. A client whose requests are spread over turns is woken, and written to, in as many parts for each event.
 const TURN_ITEMS: usize = 512;
 
+/// Most items of work that has not waited in the queue: accepting and answering eight requests.
+const UNQUEUED_ITEMS: usize = 16;
+
 /// The longest time of a turn, checked after each item.
 const TURN_TIME: Duration = Duration::from_millis(2);
+
+/// The longest time of work that has not waited in the queue, checked after each item.
+const UNQUEUED_TIME: Duration = Duration::from_micros(250);
 
 #[cfg(test)]
 mod tests {
@@ -108,6 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn work_that_has_not_waited_ends_after_few_items() {
+        let (mut budget, now) = (TurnBudget::unqueued(), Instant::now());
+
+        (1..UNQUEUED_ITEMS).for_each(|_| budget.spend_at(0, now));
+        assert!(!budget.is_spent());
+        budget.spend_at(0, now);
+        assert!(budget.is_spent());
+
+        budget.reset();
+        assert_eq!(budget.most(), (TURN_ITEMS, TURN_TIME), "the next turn comes from the queue");
+    }
+
+    #[test]
     fn a_turn_ends_after_so_much_time() {
         let (mut budget, now) = (TurnBudget::default(), Instant::now());
 
@@ -127,7 +160,7 @@ mod tests {
         budget.spend(TURN_BYTES);
         assert!(budget.is_spent());
 
-        budget.yield_if_spent().await;
+        budget.yield_if_spent(&TurnOwner::Route("one".into())).await;
 
         assert!(!budget.is_spent());
     }

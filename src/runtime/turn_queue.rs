@@ -1,10 +1,10 @@
 //! The queue of tasks that have used up their turn and wait for the next one.
 //!
-//! Each thread has a queue, first come, first served. One task of it runs between two looks of the worker at its sockets
-//! and timers, however many wait. So a hundred tasks with much to do delay a new connection, a timer or an event for an
-//! honest client by one turn and not by a hundred. The queue knows nothing of the work; a turn's length is up to its owner.
+//! Each thread has a queue, in which owners alternate and the tasks of one owner are served in the order in which they came.
+//! One task of it runs between two looks of the worker at its sockets and timers, however many wait. So a hundred tasks with
+//! much to do delay a new connection, a timer or an event for an honest client by one turn and not by a hundred, and a task
+//! of another owner by one turn of each owner. The queue knows nothing of the work; a turn's length is up to the task.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,21 +13,30 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// Waits for the next turn of this task. Cancel-safe.
-pub async fn next_turn() {
-    let mut turn = QueuedTurn::default();
+use super::rotation::Rotation;
+use super::turn_owner::TurnOwner;
+
+/// Waits for the next turn of this task, which is one of `owner`. Cancel-safe.
+pub async fn next_turn(owner: &TurnOwner) {
+    let mut turn = QueuedTurn::new(owner.clone());
     poll_fn(|cx| turn.poll(cx)).await;
 }
 
-/// The wait of one task for its next turn. Takes eight bytes while the task does not wait.
+/// The wait of one task for its next turn.
 ///
 /// Whoever polls it must poll it again when woken, or drop it: until then, those behind it in the queue do not run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct QueuedTurn {
+    owner: TurnOwner,
     place: Option<Arc<Place>>,
 }
 
 impl QueuedTurn {
+    /// Prepares a wait for turns of `owner`.
+    pub fn new(owner: TurnOwner) -> Self {
+        Self { owner, place: None }
+    }
+
     /// Returns true from the first poll until the turn has come.
     pub fn is_waiting(&self) -> bool {
         self.place.is_some()
@@ -36,7 +45,7 @@ impl QueuedTurn {
     /// Joins the queue of this thread at the first poll. Completes when it is this task's turn; the next poll joins again.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(place) = &self.place else {
-            let (place, is_first) = QUEUE.with(|queue| queue.join(cx.waker()));
+            let (place, is_first) = QUEUE.with(|queue| queue.join(&self.owner, cx.waker()));
             self.place = Some(place.clone());
             if is_first {
                 place.defer_grant();
@@ -74,6 +83,7 @@ impl Drop for QueuedTurn {
 #[derive(Debug)]
 struct Place {
     number: u64,
+    owner: TurnOwner,
     /// The queue of the thread on which the task joined.
     queue: TurnQueue,
     is_granted: AtomicBool,
@@ -116,10 +126,9 @@ struct TurnQueue(Arc<Mutex<Places>>);
 
 #[derive(Debug, Default)]
 struct Places {
-    next_number: u64,
     /// The place that has the turn or is about to get it.
     current: Option<u64>,
-    waiting: BTreeMap<u64, Arc<Place>>,
+    waiting: Rotation<TurnOwner, Arc<Place>>,
 }
 
 thread_local! {
@@ -127,20 +136,21 @@ thread_local! {
 }
 
 impl TurnQueue {
-    /// Takes the last place for the task of this waker. Returns true if it is the only one, and so the current one.
-    fn join(&self, task: &Waker) -> (Arc<Place>, bool) {
+    /// Takes the last place of `owner` for the task of this waker. Returns true if it is the only one, and so the current
+    /// one.
+    fn join(&self, owner: &TurnOwner, task: &Waker) -> (Arc<Place>, bool) {
         let waker = AtomicWaker::new();
         waker.register(task);
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = places.next_number;
-        places.next_number += 1;
-        let place = Place { number, queue: self.clone(), is_granted: AtomicBool::new(false), task: waker };
+        let number = places.waiting.next_number();
+        let (queue, is_granted) = (self.clone(), AtomicBool::new(false));
+        let place = Place { number, owner: owner.clone(), queue, is_granted, task: waker };
         let place = Arc::new(place);
         let is_first = places.current.is_none();
         if is_first {
             places.current = Some(number);
         } else {
-            places.waiting.insert(number, place.clone());
+            places.waiting.add(owner, number, place.clone());
         }
         (place, is_first)
     }
@@ -149,11 +159,11 @@ impl TurnQueue {
     fn leave(&self, place: &Place) -> Option<Arc<Place>> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if places.current != Some(place.number) {
-            places.waiting.remove(&place.number);
+            places.waiting.remove(&place.owner, place.number);
             return None;
         }
-        let next = places.waiting.pop_first().map(|(_, next)| next);
-        places.current = next.as_ref().map(|next| next.number);
+        let (number, next) = places.waiting.pop().unzip();
+        places.current = number;
         next
     }
 }
@@ -167,6 +177,14 @@ mod tests {
 
     use super::*;
     use crate::runtime::tasks::Tasks;
+
+    fn route(name: &str) -> TurnOwner {
+        TurnOwner::Route(name.into())
+    }
+
+    async fn next_turn_of_one() {
+        next_turn(&route("one")).await;
+    }
 
     /// Returns the number of turns that tasks with endless work took while a timer of 1 ms waited to be polled.
     #[expect(clippy::disallowed_methods, reason = "the work of the test")]
@@ -196,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_timer_waits_for_a_few_turns_and_not_for_those_of_all_tasks() {
-        let queued = turns_before_a_timer(30, next_turn).await;
+        let queued = turns_before_a_timer(30, next_turn_of_one).await;
         let yielding = turns_before_a_timer(30, tokio::task::yield_now).await;
 
         assert!(queued < 10 && yielding > 20, "{queued}, {yielding}");
@@ -209,7 +227,7 @@ mod tests {
             let order = order.clone();
             tasks.spawn("waiting", async move {
                 for _ in 0..2 {
-                    next_turn().await;
+                    next_turn(&route("one")).await;
                     order.lock().unwrap().push(number);
                 }
             });
@@ -223,9 +241,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn owners_alternate_however_many_tasks_each_has() {
+        let (tasks, order) = (Tasks::default(), Arc::new(Mutex::new(Vec::new())));
+        for number in 0..20 {
+            let (order, owner) = (order.clone(), if number < 19 { "many" } else { "few" });
+            tasks.spawn("waiting", async move {
+                for _ in 0..5 {
+                    next_turn(&route(owner)).await;
+                    order.lock().unwrap().push(owner);
+                }
+            });
+        }
+
+        while order.lock().unwrap().len() < 100 {
+            tokio::task::yield_now().await;
+        }
+
+        let order = order.lock().unwrap();
+        let last = order.iter().rposition(|owner| *owner == "few").unwrap();
+        // A task joins again when the next turn has been given.
+        assert!(last < 20, "{order:?}");
+    }
+
+    #[tokio::test]
     async fn a_task_that_gives_up_its_place_holds_up_nobody() {
         let cx = &mut Context::from_waker(Waker::noop());
-        let [mut first, mut second, mut third] = std::array::from_fn(|_| QueuedTurn::default());
+        let [mut first, mut second, mut third] = std::array::from_fn(|_| QueuedTurn::new(route("one")));
         for turn in [&mut first, &mut second, &mut third] {
             assert!(turn.poll(cx).is_pending());
         }
@@ -241,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_is_woken_by_something_else_goes_on_waiting() {
         let cx = &mut Context::from_waker(Waker::noop());
-        let [mut first, mut second] = std::array::from_fn(|_| QueuedTurn::default());
+        let [mut first, mut second] = std::array::from_fn(|_| QueuedTurn::new(route("one")));
         assert!(first.poll(cx).is_pending() && second.poll(cx).is_pending());
 
         assert!(first.poll(cx).is_pending() && second.poll(cx).is_pending());
@@ -257,7 +298,7 @@ mod tests {
     #[test]
     fn a_place_may_be_given_up_on_another_thread() {
         let cx = &mut Context::from_waker(Waker::noop());
-        let [mut first, mut second] = std::array::from_fn(|_| QueuedTurn::default());
+        let [mut first, mut second] = std::array::from_fn(|_| QueuedTurn::new(route("one")));
         assert!(first.poll(cx).is_pending() && second.poll(cx).is_pending());
 
         std::thread::spawn(move || drop(first)).join().unwrap();

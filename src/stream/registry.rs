@@ -33,6 +33,8 @@ use crate::runtime::file_budget::{FileBudget, FilePermit};
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 use crate::runtime::shares::{OnRefusal, Shares};
 use crate::runtime::tasks::Tasks;
+use crate::runtime::turn_owner::TurnOwner;
+use crate::runtime::turn_queue::next_turn;
 
 /// The open streams by key. Cheap to clone.
 #[derive(Clone)]
@@ -304,6 +306,10 @@ impl Streams {
             {
                 sleep(SHARED_INTERVAL).await;
                 continue;
+            }
+            // Thousands of streams that were opened together are closed together.
+            if !draining.has_started() {
+                next_turn(&TurnOwner::Route(stream.key().route.clone())).await;
             }
             let is_kept = !draining.has_started() && self.kept_open.borrow().contains(stream.key());
             let mut open = self.open.lock();

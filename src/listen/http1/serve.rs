@@ -30,6 +30,7 @@ use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
 use crate::runtime::turn::TurnBudget;
+use crate::runtime::turn_owner::TurnOwner;
 use crate::runtime::turn_queue::next_turn;
 
 /// Serves HTTP/1 until the connection ends or is handed off. After a handoff it continues in the `task`.
@@ -49,6 +50,7 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let handoff = Handoff::default();
     let turn = Arc::new(Mutex::new(TurnBudget::default()));
     let is_trusted_proxy = peer.trusted_proxies.contains(peer.address.ip());
+    let owner = Arc::new(TurnOwner::of_client(peer.address, is_trusted_proxy, limits));
     let faults = ClientFaults::new((!is_trusted_proxy).then_some(MAX_REFUSALS_PER_MINUTE));
     let refusals = Arc::new(Refusals { faults: Mutex::new(faults), protocol_errors: protocol_errors.clone() });
     let max_buf_size = limits.header_bytes.max(8192);
@@ -62,7 +64,7 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
             HandoffIo::new(transport, max_buf_size, handoff.clone(), timeouts.clone(), turn.clone()),
-            hyper_service(service, peer, timeouts.clone(), handoff.clone(), turn, refusals),
+            hyper_service(service, peer, timeouts.clone(), handoff.clone(), (turn, owner), refusals),
         );
     let mut check = interval(timeouts.check_interval());
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,7 +141,7 @@ fn hyper_service<B: ResponseBody>(
     peer: Arc<Peer>,
     timeouts: Arc<ConnectionTimeouts>,
     handoff: Handoff,
-    turn: Arc<Mutex<TurnBudget>>,
+    (turn, owner): (Arc<Mutex<TurnBudget>>, Arc<TurnOwner>),
     refusals: Arc<Refusals>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
@@ -164,7 +166,7 @@ fn hyper_service<B: ResponseBody>(
             body: Some(RequestBody::http1(body)),
             handoff: Some(handoff.clone()),
         });
-        let refusals = refusals.clone();
+        let (refusals, owner) = (refusals.clone(), owner.clone());
         let is_turn_over = {
             let mut turn = turn.lock();
             turn.spend(0);
@@ -173,7 +175,7 @@ fn hyper_service<B: ResponseBody>(
         Box::pin(async move {
             if is_turn_over {
                 // hyper answers 16 pipelined requests at a time, and wakes its task at once for more.
-                next_turn().await;
+                next_turn(&owner).await;
             }
             let mut response = response.await.map(|body| TrackedBody::new(body, request_guard));
             refusals.record(&mut response);

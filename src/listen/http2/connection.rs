@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use h2::server::{self, Connection, SendResponse};
+use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::cork::{Cork, CorkedWriter};
 use super::keepalive::Keepalive;
+use super::preface::read_preface;
 use super::send_window::WindowStall;
 use super::stream::{H2Stream, StreamEnd, are_too_many_blocked};
 use crate::limits::Limits;
@@ -34,17 +35,8 @@ use crate::runtime::panics::Panics;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::turn::TurnBudget;
+use crate::runtime::turn_owner::TurnOwner;
 use crate::runtime::turn_queue::QueuedTurn;
-
-/// Most request bytes that a client may send before they are read: enough for a ticket request, and too few to cause
-/// harm.
-const RECEIVE_WINDOW: u32 = 64 * 1024;
-
-/// Most streams that a client may reset before they are accepted.
-const MAX_PENDING_RESETS: usize = 20;
-
-/// Most streams that are reset because of a client's errors.
-const MAX_ERROR_RESETS: usize = 100;
 
 /// The memory of an open stream, as measured: in h2, here, and of the response to a subscription. In bytes.
 const STREAM_WEIGHT: usize = 2560;
@@ -60,9 +52,7 @@ const ACCEPTED_AT_ONCE: usize = 8;
 const CHECKS_PER_TIMEOUT: u32 = 4;
 
 /// Reads the preface (RFC 9113, 3.4) and returns the future that serves the connection. Returns `None` if the
-/// connection ends before that.
-///
-/// Errors that no service sees are reported to `protocol_errors`.
+/// connection ends before that. Errors that no service sees are reported to `protocol_errors`.
 pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     transport: Transport,
     peer: Arc<Peer>,
@@ -75,29 +65,11 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     let timeouts = Arc::new(ConnectionTimeouts::for_http2(limits));
     let drain_signal = Box::pin(drain_signal(tasks.draining(), timeouts.clone(), peer.has_successor));
     let cork = Arc::new(Cork::default());
-    let preface = server::Builder::new()
-        .max_concurrent_streams(limits.h2_streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .max_send_buffer_size(limits.send_buffer)
-        // Requests have next to no body, so small windows suffice.
-        .initial_window_size(RECEIVE_WINDOW)
-        .initial_connection_window_size(RECEIVE_WINDOW)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(Some(MAX_ERROR_RESETS))
-        // A stream may become a WebSocket (RFC 8441). The service refuses it on routes that have none.
-        .enable_connect_protocol()
-        .handshake(CorkedWriter::new(transport, cork.clone()));
-    let connection = tokio::select! {
-        connection = preface => connection,
-        timed_out = timeouts.wait_timed_out() => {
-            protocol_errors.on_timeout(timed_out);
-            return None;
-        }
-    };
-    let mut connection = connection.inspect_err(|error| protocol_errors.on_http2_error(error)).ok()?;
+    let mut connection =
+        read_preface(CorkedWriter::new(transport, cork.clone()), limits, &timeouts, &protocol_errors).await?;
     let pings = connection.ping_pong().expect("taken once");
-    let timeout = limits.stall_timeout;
     let is_trusted_proxy = peer.trusted_proxies.contains(peer.address.ip());
+    let owner = TurnOwner::of_client(peer.address, is_trusted_proxy, limits);
     Some(H2Connection {
         connection,
         cork,
@@ -109,12 +81,13 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         check: Box::pin(sleep(timeouts.check_interval())),
         timeouts,
         drain_signal,
-        keepalive: Keepalive::new(pings, timeout),
+        keepalive: Keepalive::new(pings, limits.stall_timeout),
         window_stall: WindowStall::default(),
         memory: MemoryCharge::new(ledger, MemoryKind::Http2, 0),
         faults: ClientFaults::new((!is_trusted_proxy).then_some(limits.resets_per_connection)),
         is_draining: false,
-        turn: QueuedTurn::default(),
+        has_ended: false,
+        turn: QueuedTurn::new(owner),
         has_waiting_requests: false,
         is_h2_poisoned: false,
         panics: tasks.panics().clone(),
@@ -143,6 +116,7 @@ pub(in crate::listen) struct H2Connection<B, S> {
     memory: MemoryCharge,
     faults: ClientFaults,
     is_draining: bool,
+    has_ended: bool,
     turn: QueuedTurn,
     /// Whether the last turn may have left requests for this one.
     has_waiting_requests: bool,
@@ -157,16 +131,24 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.has_ended = this.has_ended || this.poll_served(cx).is_ready();
+        if this.has_ended { this.poll_released(cx) } else { Poll::Pending }
+    }
+}
+
+impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
+    /// Serves the connection. Completes when it has ended, or must end.
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self;
         if let Some(waker) = this.side_waker.poll_due(cx).cloned()
             && this.poll_timers(&mut Context::from_waker(&waker)).is_ready()
         {
             return Poll::Ready(());
         }
-        if this.turn.is_waiting() && this.turn.poll(cx).is_pending() {
+        let Some(mut budget) = this.poll_turn(cx) else {
             // Whatever woke the task is seen when its turn comes.
             return Poll::Pending;
-        }
-        let mut budget = TurnBudget::default();
+        };
         this.cork.begin_turn();
         if std::mem::take(&mut this.has_waiting_requests) {
             // Those first: h2 closes a connection that resets many requests before they are accepted.
@@ -214,9 +196,29 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
         }
         Poll::Pending
     }
-}
 
-impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
+    /// Drops the streams that are left, in turns: many connections may end at the same moment.
+    fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(mut budget) = self.poll_turn(cx) else { return Poll::Pending };
+        while let Some(stream) = self.streams.pop() {
+            drop(stream);
+            budget.spend(0);
+            if budget.is_spent() {
+                self.memory.resize((self.streams.len() * STREAM_WEIGHT) as u64);
+                return self.turn.poll(cx);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Returns the budget of this poll, or nothing while the connection waits for its turn.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Option<TurnBudget> {
+        match self.turn.is_waiting() {
+            false => Some(TurnBudget::unqueued()),
+            true => self.turn.poll(cx).is_ready().then(TurnBudget::default),
+        }
+    }
+
     /// Lets h2 read and write, and accepts some requests within the budget. Returns their number, or breaks when the
     /// connection has ended.
     fn poll_connection(&mut self, cx: &mut Context<'_>, budget: &mut TurnBudget) -> ControlFlow<(), usize> {

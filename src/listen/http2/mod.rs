@@ -2,6 +2,7 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | [`preface`] | the beginning of a connection, with the bounds that h2 enforces |
 //! | [`connection`] | one connection and the future that drives it |
 //! | [`stream`] | one request and its response |
 //! | [`cork`] | gathering frames, so that many leave in one write |
@@ -11,6 +12,7 @@
 mod connection;
 mod cork;
 mod keepalive;
+mod preface;
 mod send_window;
 mod stream;
 

@@ -130,8 +130,10 @@ impl<B: ResponseBody> H2Stream<B> {
         let waker = self.side_waker.poll_due(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let State::AwaitingResponse(awaiting) = &mut self.state {
+            let answered = awaiting.poll(cx);
+            // Afterwards, so that the time for it counts.
             budget.spend(0);
-            match awaiting.poll(cx) {
+            match answered {
                 Poll::Ready(Ok(sending)) => self.state = State::SendingBody(sending),
                 Poll::Ready(Err(ended)) => return Some(Poll::Ready(ended)),
                 Poll::Pending => return Some(Poll::Pending),

@@ -24,6 +24,7 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::feed_turns::FeedTurns;
 use crate::runtime::jitter;
 use crate::runtime::memory::MemoryCharge;
+use crate::runtime::turn_owner::TurnOwner;
 use crate::sse::{EventId, Item};
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::{Gap, GapNotice, OnEnd, Policy};
@@ -274,7 +275,7 @@ impl Ingest {
     ) -> Result<ConnectionEnd, Fenced> {
         let source = self.spec.source.clone();
         let mut credentials = CredentialsWatch::new(source.credentials_changed());
-        let mut turns = FeedTurns::new(Instant::now());
+        let mut turns = FeedTurns::new(TurnOwner::Route(self.stream.key().route.clone()), Instant::now());
         loop {
             turns.yield_if_spent().await;
             // Also asked here, since an upstream that always has data ready never makes the ingest wait.

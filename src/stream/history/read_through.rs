@@ -24,6 +24,7 @@ use crate::runtime::fair_semaphore::FairSemaphore;
 use crate::runtime::shares::OnRefusal;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::turn::TurnBudget;
+use crate::runtime::turn_owner::TurnOwner;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
 use crate::stream::feed::{Batch, Continuity, EventSource, OpenOutcome, Opened};
@@ -297,8 +298,9 @@ impl Request {
         charge.grow_to(catch_up.memory());
         let mut pause_deadline = Instant::now() + HISTORY_PAUSE;
         let mut budget = TurnBudget::default();
+        let owner = TurnOwner::Route(self.stream.key().route.clone());
         loop {
-            budget.yield_if_spent().await;
+            budget.yield_if_spent(&owner).await;
             let joined = tokio::select! {
                 batch = items.next() => match batch {
                     Some(Ok(batch)) => {

@@ -36,6 +36,8 @@ pub mod side_waker;
 pub mod tasks;
 #[path = "../../../src/runtime/turn.rs"]
 pub mod turn;
+#[path = "../../../src/runtime/turn_owner.rs"]
+pub mod turn_owner;
 #[path = "../../../src/runtime/turn_queue.rs"]
 pub mod turn_queue;
 
