@@ -12,6 +12,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::fixture_tests::SingleWorkerListener;
@@ -23,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A turn of 2 ms has some three requests of 1 ms. A connection without turns has at least 200.
 const MAX_REQUESTS: usize = 30;
+
+/// The path of a request that is never answered. Dropping it takes 1 ms.
+const HELD: &str = "/held";
 
 /// The path of a request that keeps the worker busy for longer.
 const LONG: &str = "/long";
@@ -41,6 +45,8 @@ impl ResponseBody for Empty<Bytes> {
 /// A listener whose requests keep the worker busy for 1 ms each, and a timer on the same worker.
 struct BusyListener {
     listener: SingleWorkerListener,
+    /// The requests that were answered or dropped.
+    answered: Arc<AtomicUsize>,
     /// The most requests that were answered while the timer, of 1 ms, waited to be polled.
     longest_wait: Arc<AtomicUsize>,
 }
@@ -51,6 +57,13 @@ impl BusyListener {
         let counted = answered.clone();
         let service = move |request: IncomingRequest| -> BoxFuture<'static, Response<Empty<Bytes>>> {
             let counted = counted.clone();
+            if request.head.uri.path() == HELD {
+                let held = HeldRequest(counted);
+                return Box::pin(async move {
+                    let _held = held;
+                    std::future::pending().await
+                });
+            }
             Box::pin(async move {
                 work(if request.head.uri.path() == LONG { LONG_TIME } else { Duration::from_millis(1) });
                 counted.fetch_add(1, Ordering::Relaxed);
@@ -58,16 +71,16 @@ impl BusyListener {
             })
         };
         let listener = SingleWorkerListener::start(service, Panics::default());
-        let longest = longest_wait.clone();
+        let (longest, answers) = (longest_wait.clone(), answered.clone());
         let timer = async move {
             loop {
-                let before = answered.load(Ordering::Relaxed);
+                let before = answers.load(Ordering::Relaxed);
                 sleep(Duration::from_millis(1)).await;
-                longest.fetch_max(answered.load(Ordering::Relaxed) - before, Ordering::Relaxed);
+                longest.fetch_max(answers.load(Ordering::Relaxed) - before, Ordering::Relaxed);
             }
         };
         Tasks::default().spawn_on(&listener.workers.next(), "timer", "", Box::pin(timer));
-        Self { listener, longest_wait }
+        Self { listener, answered, longest_wait }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -77,6 +90,16 @@ impl BusyListener {
     fn assert_timer_ran(&self) {
         let most = self.longest_wait.load(Ordering::Relaxed);
         assert!((1..MAX_REQUESTS).contains(&most), "{most} requests were answered before a timer");
+    }
+}
+
+/// A request that waits for its answer.
+struct HeldRequest(Arc<AtomicUsize>);
+
+impl Drop for HeldRequest {
+    fn drop(&mut self) {
+        work(Duration::from_millis(1));
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -159,6 +182,38 @@ async fn bursts_on_many_connections_at_the_same_moment_let_the_workers_timers_ru
         }
     };
     timeout(DEADLINE, all).await.expect("all are answered");
+
+    busy.assert_timer_ran();
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_with_many_requests_lets_the_workers_timers_run() {
+    const REQUESTS: usize = 100;
+    let busy = BusyListener::start();
+    let (mut requests, connection) = h2::client::handshake(busy.connect().await).await.expect("a connection");
+    let (end, ended) = oneshot::channel::<()>();
+    Tasks::default().spawn("client", async {
+        tokio::select! {
+            _ = connection => {}
+            _ = ended => {}
+        }
+    });
+    let mut held = Vec::new();
+    for path in std::iter::repeat_n(HELD, REQUESTS).chain(["/"]) {
+        requests = requests.ready().await.expect("room");
+        let request = Request::get(format!("http://localhost{path}")).body(()).expect("a request");
+        held.push(requests.send_request(request, true).expect("sent").0);
+    }
+    let last = held.pop().expect("a request");
+    assert_eq!(timeout(DEADLINE, last).await.expect("in time").expect("a response").status(), 200);
+
+    drop(end);
+    let all_dropped = async {
+        while busy.answered.load(Ordering::Relaxed) <= REQUESTS {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, all_dropped).await.expect("all are dropped");
 
     busy.assert_timer_ran();
 }
