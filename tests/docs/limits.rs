@@ -97,6 +97,7 @@ fn said(text: &str) -> Option<Amount> {
     Some(match unit {
         "KiB" => Amount::Count(number << 10),
         "MiB" => Amount::Count(number << 20),
+        "µs" => Amount::Time(Duration::from_micros(number)),
         "ms" => Amount::Time(Duration::from_millis(number)),
         "s" => Amount::Time(Duration::from_secs(number)),
         "min" => Amount::Time(Duration::from_secs(60 * number)),
@@ -109,6 +110,7 @@ fn meant(expression: &str) -> Option<Amount> {
     let within = |name: &str| expression.strip_prefix(name)?.strip_suffix(')').and_then(number);
     let seconds = within("Duration::from_secs(").map(Duration::from_secs);
     let time = seconds.or_else(|| within("Duration::from_millis(").map(Duration::from_millis));
+    let time = time.or_else(|| within("Duration::from_micros(").map(Duration::from_micros));
     time.map(Amount::Time).or_else(|| number(expression).map(Amount::Count))
 }
 
