@@ -19,7 +19,8 @@ impl Run {
         let _ = fs::remove_dir_all(&found);
         let mut command = Command::new("taskset");
         command.arg("-c").arg(self.settings.core.to_string());
-        command.args(["cargo", "bench", "--locked", "--quiet", "--bench", "micro", "--", "--quick"]);
+        command.args(["cargo", "bench", "--locked", "--quiet", "--profile", "dist"]);
+        command.args(["--bench", "micro", "--", "--quick"]);
         if !command.status()?.success() {
             return Err("the micro-benches failed".into());
         }
