@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod auth;
 pub mod cluster;
+pub mod coding;
 pub mod config;
 pub mod demo;
 pub mod forward;

@@ -1,0 +1,95 @@
+//! A compressor whose pieces can be decoded one by one.
+
+use flate2::{Compress, Compression, FlushCompress};
+use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
+
+use super::content_coding::ContentCoding;
+
+/// Compresses pieces of content in one context: each may refer back to those before it.
+pub struct Compressor(Encoders);
+
+enum Encoders {
+    Deflate(Compress),
+    Zstd(Encoder<'static>),
+}
+
+impl Compressor {
+    /// Creates a compressor with an empty context.
+    pub fn new(coding: ContentCoding) -> Self {
+        Self(match coding {
+            ContentCoding::Gzip => Encoders::Deflate(Compress::new_with_window_bits(
+                Compression::new(DEFLATE_LEVEL),
+                false,
+                DEFLATE_WINDOW,
+            )),
+            ContentCoding::Zstd => {
+                let mut encoder = Encoder::new(ZSTD_LEVEL).expect("zstd can allocate");
+                for parameter in ZSTD_PARAMETERS {
+                    encoder.set_parameter(parameter).expect("the parameters are within zstd's bounds");
+                }
+                Encoders::Zstd(encoder)
+            }
+        })
+    }
+
+    /// Forgets the context. The next piece refers to none before it.
+    pub fn reset(&mut self) {
+        match &mut self.0 {
+            Encoders::Deflate(deflate) => deflate.reset(),
+            Encoders::Zstd(zstd) => zstd.reinit().expect("zstd can begin a frame anew"),
+        }
+    }
+
+    /// Compresses a piece. It can be decoded as soon as its bytes are there, after the pieces of the context before it.
+    pub fn compress(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut compressed = Vec::with_capacity(piece.len() / 2 + MIN_ROOM);
+        match &mut self.0 {
+            Encoders::Deflate(deflate) => {
+                let before = deflate.total_in();
+                loop {
+                    let taken = usize::try_from(deflate.total_in() - before).expect("no more than there is");
+                    deflate
+                        .compress_vec(&piece[taken..], &mut compressed, FlushCompress::Sync)
+                        .expect("deflate takes any input");
+                    // Room that is left shows that nothing waits any more.
+                    if compressed.len() < compressed.capacity() {
+                        return compressed;
+                    }
+                    compressed.reserve(MIN_ROOM.max(compressed.len()));
+                }
+            }
+            Encoders::Zstd(zstd) => {
+                let mut input = InBuffer::around(piece);
+                loop {
+                    let filled = compressed.len();
+                    let mut output = OutBuffer::around_pos(&mut compressed, filled);
+                    if input.pos < piece.len() {
+                        zstd.run(&mut input, &mut output).expect("zstd takes any input");
+                    }
+                    let is_taken = input.pos == piece.len();
+                    if is_taken && zstd.flush(&mut output).expect("zstd can flush") == 0 {
+                        return compressed;
+                    }
+                    compressed.reserve(MIN_ROOM.max(compressed.len()));
+                }
+            }
+        }
+    }
+}
+
+/// As gzip's default.
+const DEFLATE_LEVEL: u32 = 6;
+
+/// The logarithm of the bytes that deflate looks back.
+const DEFLATE_WINDOW: u8 = 14;
+
+const ZSTD_LEVEL: i32 = 3;
+
+/// A small context, since pieces are small: zstd's own tables for this level take over a megabyte.
+const ZSTD_PARAMETERS: [CParameter; 3] = [CParameter::WindowLog(15), CParameter::HashLog(13), CParameter::ChainLog(13)];
+
+/// The least room for compressed bytes.
+const MIN_ROOM: usize = 64;
+
+#[cfg(test)]
+mod tests;
