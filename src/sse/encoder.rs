@@ -133,10 +133,10 @@ impl Default for Encoder {
 }
 
 impl Frame {
-    /// Restores a frame from the lines that [`Self::body`] returned.
-    pub fn from_lines(lines: &[u8]) -> Self {
-        let mut encoder = Encoder::with_capacity(lines.len());
-        encoder.bytes.extend_from_slice(lines);
+    /// Returns a frame with this body: lines that [`Self::body`] returned, or bytes in a content coding.
+    pub fn with_body(body: &[u8]) -> Self {
+        let mut encoder = Encoder::with_capacity(body.len());
+        encoder.bytes.extend_from_slice(body);
         encoder.finish()
     }
 

@@ -18,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
+use super::coded::{CodedLog, CodedLogs, CodingWindow};
 use super::incarnation::Incarnation;
 use super::key::StreamKey;
 use super::last_activity::LastActivity;
@@ -29,6 +30,7 @@ use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, Waiter
 use super::shared_log::SharedLog;
 use super::stream_memory::StreamMemory;
 use super::unread::ReaderCount;
+use crate::coding::ContentCoding;
 use crate::runtime::memory::{MemoryLedger, MemoryLevel};
 use crate::sse::{EventId, Frame};
 
@@ -50,6 +52,8 @@ pub struct EventStream {
     memory: StreamMemory,
     /// The entries that were appended last. Most readers lack exactly these. Changed with the log, under its lock.
     latest: ArcSwapOption<LatestBatch>,
+    /// The log's entries in the content codings that readers take.
+    coded: CodedLogs,
     progress: watch::Sender<Progress>,
     /// The readers that wait for entries or for the end.
     waiters: WaiterSet,
@@ -98,6 +102,7 @@ impl EventStream {
             log: RwLock::new(EventLog::at(start, retention)),
             memory: StreamMemory::default(),
             latest: ArcSwapOption::empty(),
+            coded: CodedLogs::default(),
             progress: watch::channel(progress).0,
             waiters: WaiterSet::default(),
             end: AtomicU64::new(start.0),
@@ -237,6 +242,11 @@ impl EventStream {
     /// Returns the latest batch if it is exactly what a reader at this offset lacks. Takes no lock.
     pub(super) fn latest(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
         self.latest.load().as_ref()?.batch_at(at, bytes, events)
+    }
+
+    /// Returns the log's entries in a content coding, for a reader that takes it.
+    pub fn coded_log(&self, coding: ContentCoding, window: CodingWindow) -> Arc<CodedLog> {
+        self.coded.get(coding, window, self.ledger())
     }
 
     /// Appends all entries under one lock and wakes the readers once.

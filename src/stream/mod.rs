@@ -12,6 +12,7 @@
 //! The folders depend on each other in this order: `log` is pure; `feed` appends to it; `read` reads it;
 //! `history` uses the other three to catch up clients whose id is older than the log.
 
+mod coded;
 mod event_stream;
 mod feed;
 mod history;
@@ -34,6 +35,7 @@ mod spec;
 mod stream_memory;
 mod unread;
 
+pub use coded::{CodedLog, CodedReader, CodingWindow};
 pub use event_stream::EventStream;
 pub use feed::{
     AnswerContent, Attempts, Batch, BrokenAnswer, Commit, Continuity, EventSource, Fenced, Finished, Interrupted,

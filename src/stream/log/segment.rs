@@ -78,7 +78,7 @@ pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
         if flags & SAME_SOURCE_ID == 0 {
             source_id = if flags & EQUAL_IDS == 0 { decoder.id()? } else { id.clone() };
         }
-        let frame = Frame::from_lines(decoder.bytes()?);
+        let frame = Frame::with_body(decoder.bytes()?);
         entries.push(Entry { frame, id: id.clone(), source_id: source_id.clone(), kind, at });
     }
     decoder.is_at_end().then_some(LogSnapshot { entries, events_before, id_before, source_id_before, is_exact })

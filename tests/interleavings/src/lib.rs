@@ -6,6 +6,8 @@
 
 #![allow(unused_imports, reason = "the gateway re-exports items for folders that are not here")]
 
+#[path = "../../../src/coding/mod.rs"]
+pub mod coding;
 #[path = "../../../src/limits.rs"]
 pub mod limits;
 pub mod runtime;

@@ -1,0 +1,268 @@
+//! The entries of a log in one content coding, for all readers that take it.
+//!
+//! Entries are compressed when the first reader takes them, in *generations*: each entry in the context of those before it,
+//! and a new context every few events. A reader that took a generation from its start shares its blocks. One that came in
+//! the middle takes each entry alone, in no context, until the next generation starts. Those forms are shared too, so no
+//! reader needs a compressor of its own.
+//!
+//! A reader holds the log. It is gone with the last one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::generation::Generation;
+use crate::coding::{Compressor, ContentCoding, ContentSum};
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
+use crate::sse::Frame;
+use crate::stream::log::Offset;
+
+/// The bounds of a generation, whichever is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodingWindow {
+    /// The most entries. Default 64.
+    pub events: usize,
+    /// The longest time from its first entry to the last. Default 10 s.
+    pub time: Duration,
+}
+
+/// The entries of a log in one content coding.
+pub struct CodedLog {
+    coding: ContentCoding,
+    window: CodingWindow,
+    generations: Mutex<Generations>,
+}
+
+/// The context that a reader is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReaderContext {
+    /// The first entry of the generation, from which on it has read everything.
+    pub(super) generation: Offset,
+    /// The entry that it reads next.
+    pub(super) next: Offset,
+    /// Whether any of the entries has content.
+    pub(super) has_content: bool,
+}
+
+/// Consecutive entries in the form for one kind of reader.
+#[derive(Clone)]
+pub(super) struct CodedBatch {
+    pub(super) frames: Arc<[Frame]>,
+    /// The reader's context after them. `None`: it is in none.
+    pub(super) context: Option<ReaderContext>,
+    pub(super) sum: ContentSum,
+}
+
+struct Generations {
+    /// By their first entries. They do not overlap.
+    by_start: BTreeMap<Offset, Generation>,
+    /// The generation whose context the compressor has, and the time of its first entry.
+    open: Option<(Offset, Instant)>,
+    compressor: Compressor,
+    /// Compresses single entries, and generations that lie before others.
+    other_compressor: Option<Compressor>,
+    /// The last batches that were made: nearly all readers take one of them.
+    recent: VecDeque<RecentBatch>,
+    bytes: usize,
+    charge: Option<MemoryCharge>,
+}
+
+struct RecentBatch {
+    first: Offset,
+    len: usize,
+    context: Option<ReaderContext>,
+    batch: CodedBatch,
+}
+
+impl fmt::Debug for CodedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodedLog").field("coding", &self.coding).finish_non_exhaustive()
+    }
+}
+
+impl CodedLog {
+    /// Creates an empty log, whose memory is counted as that of event logs.
+    pub fn new(coding: ContentCoding, window: CodingWindow, ledger: Option<&Arc<MemoryLedger>>) -> Self {
+        let bytes = COMPRESSOR_BYTES;
+        let generations = Generations {
+            by_start: BTreeMap::new(),
+            open: None,
+            compressor: Compressor::new(coding),
+            other_compressor: None,
+            recent: VecDeque::new(),
+            bytes,
+            charge: ledger.map(|ledger| MemoryCharge::new(ledger, MemoryKind::Logs, bytes as u64)),
+        };
+        Self { coding, window, generations: Mutex::new(generations) }
+    }
+
+    /// Returns the coding.
+    pub fn coding(&self) -> ContentCoding {
+        self.coding
+    }
+
+    /// Returns the bounds of its generations.
+    pub(super) fn window(&self) -> CodingWindow {
+        self.window
+    }
+
+    /// Returns true if the next entry will begin a generation.
+    pub(super) fn is_generation_over(&self, now: Instant) -> bool {
+        let generations = self.generations.lock();
+        generations.open_start(self.window, now).is_none()
+    }
+
+    /// Returns consecutive entries, of which `first` is the offset of the first, for a reader in this context. Whatever
+    /// lies before `log_start` is forgotten.
+    pub(super) fn encode(
+        &self,
+        first: Offset,
+        plain: &[Frame],
+        context: Option<ReaderContext>,
+        log_start: impl FnOnce() -> Offset,
+        now: Instant,
+    ) -> CodedBatch {
+        let context = context.filter(|context| context.next == first);
+        let mut generations = self.generations.lock();
+        let is_same =
+            |recent: &&RecentBatch| (recent.first, recent.len, recent.context) == (first, plain.len(), context);
+        if let Some(recent) = generations.recent.iter().find(is_same) {
+            return recent.batch.clone();
+        }
+        generations.evict_before(log_start());
+        let batch = self.encode_each(&mut generations, first, plain, context, now);
+        generations.recent.push_front(RecentBatch { first, len: plain.len(), context, batch: batch.clone() });
+        generations.recent.truncate(RECENT_BATCHES);
+        generations.update_charge();
+        batch
+    }
+
+    fn encode_each(
+        &self,
+        generations: &mut Generations,
+        first: Offset,
+        plain: &[Frame],
+        mut context: Option<ReaderContext>,
+        now: Instant,
+    ) -> CodedBatch {
+        let mut frames = Vec::with_capacity(plain.len());
+        let mut sum = ContentSum::default();
+        for (index, frame) in plain.iter().enumerate() {
+            let at = Offset(first.0 + index as u64);
+            let start = match generations.find(at) {
+                Some(start) => start,
+                None => generations.compress(at, &plain[index..], self.coding, self.window, now),
+            };
+            let in_generation = usize::try_from(at.0 - start.0).expect("generations are short");
+            let generation = generations.by_start.get_mut(&start).expect("it has just been found");
+            sum.append(generation.sum(in_generation));
+            let is_shared = in_generation == 0 || context.is_some_and(|context| context.generation == start);
+            let before = generation.bytes();
+            let coded = if in_generation == 0 && context.is_some_and(|context| context.has_content) {
+                generation.first_in_another(self.coding)
+            } else if is_shared {
+                generation.shared(in_generation)
+            } else {
+                let compressor = generations.other_compressor.get_or_insert_with(|| Compressor::new(self.coding));
+                generation.alone(in_generation, frame, self.coding, compressor)
+            };
+            generations.bytes += generation.bytes() - before;
+            context = is_shared.then(|| {
+                let had_content = in_generation > 0 && context.is_some_and(|context| context.has_content);
+                let next = Offset(at.0 + 1);
+                ReaderContext { generation: start, next, has_content: had_content || !frame.is_empty() }
+            });
+            frames.push(coded);
+        }
+        CodedBatch { frames: frames.into(), context, sum }
+    }
+}
+
+impl Generations {
+    /// Returns the start of the generation that has this entry.
+    fn find(&self, at: Offset) -> Option<Offset> {
+        let (start, generation) = self.by_start.range(..=at).next_back()?;
+        (at.0 - start.0 < generation.len() as u64).then_some(*start)
+    }
+
+    /// Returns the start of the open generation, if it takes another entry.
+    fn open_start(&self, window: CodingWindow, now: Instant) -> Option<Offset> {
+        let (start, since) = self.open?;
+        let len = self.by_start.get(&start)?.len();
+        (len < window.events && now.saturating_duration_since(since) < window.time).then_some(start)
+    }
+
+    /// Compresses the first of these entries, whose offset is `at`, and those after it that no generation has yet, up to
+    /// the end of a generation. Returns the generation's start.
+    fn compress(
+        &mut self,
+        at: Offset,
+        plain: &[Frame],
+        coding: ContentCoding,
+        window: CodingWindow,
+        now: Instant,
+    ) -> Offset {
+        let next = self.by_start.range(at..).next().map(|(start, _)| *start);
+        let is_newest = next.is_none();
+        let continued = self
+            .open_start(window, now)
+            .filter(|start| self.by_start.get(start).is_some_and(|open| start.0 + open.len() as u64 == at.0));
+        let start = continued.unwrap_or(at);
+        let compressor = match is_newest {
+            true => &mut self.compressor,
+            false => self.other_compressor.get_or_insert_with(|| Compressor::new(coding)),
+        };
+        if continued.is_none() {
+            compressor.reset();
+            if is_newest {
+                self.open = Some((at, now));
+            }
+        }
+        let generation = self.by_start.entry(start).or_default();
+        let before = generation.bytes();
+        let room = window.events.saturating_sub(generation.len()).max(1);
+        let until_next = next.map_or(usize::MAX, |next| usize::try_from(next.0 - at.0).unwrap_or(usize::MAX));
+        for frame in plain.iter().take(room.min(until_next)) {
+            generation.append(frame, compressor);
+        }
+        self.bytes += generation.bytes() - before;
+        start
+    }
+
+    /// Forgets generations that lie before this entry as a whole.
+    fn evict_before(&mut self, log_start: Offset) {
+        let mut has_evicted = false;
+        while let Some(first) = self.by_start.first_entry() {
+            if first.key().0 + first.get().len() as u64 > log_start.0 {
+                break;
+            }
+            let (start, generation) = first.remove_entry();
+            self.bytes -= generation.bytes();
+            has_evicted = true;
+            if self.open.is_some_and(|(open, _)| open == start) {
+                self.open = None;
+            }
+        }
+        if has_evicted {
+            self.recent.retain(|recent| recent.first >= log_start);
+        }
+    }
+
+    fn update_charge(&mut self) {
+        let bytes = self.bytes as u64;
+        self.charge.iter_mut().for_each(|charge| charge.resize(bytes));
+    }
+}
+
+/// The batches that are kept for readers at the same position: those in the context of the newest generation, those that
+/// come from the one before, and those in none.
+const RECENT_BATCHES: usize = 4;
+
+/// The memory of the compressors of one coded log, in bytes, as measured.
+const COMPRESSOR_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;
