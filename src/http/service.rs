@@ -216,7 +216,7 @@ async fn handle_on_route(
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {
-        return Ok(subscribe::respond_to_head(route));
+        return Ok(subscribe::respond_to_head(route, head));
     }
     subscribe::respond(routed, grant).await
 }

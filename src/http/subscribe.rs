@@ -9,11 +9,15 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONNECTION};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
 use super::app::App;
-use super::delivery::delivery::{Delivery, DeliveryOptions, ReadLimit, split_long_id};
+use super::delivery::before_events::split_long_id;
+use super::delivery::content_encoder::ContentEncoder;
+use super::delivery::delivery::Delivery;
+use super::delivery::delivery_options::{DeliveryOptions, ReadLimit};
 use super::delivery::event_body::{EventBody, enforce_deadlines};
 use super::delivery::http1_writer::Http1Writer;
 use super::delivery::lifetime::{self, Lifetime};
@@ -21,22 +25,24 @@ use super::delivery::notice::{PENDING, gap_notice, pending_prelude, prelude};
 use super::delivery::pending_resume::{HistoryRequest, PendingResume, ResumeOutcome};
 use super::delivery::permission::Permission;
 use super::delivery::record::SubscriptionRecord;
+use super::request::accept_encoding;
 use super::request::client_info::ClientInfo;
 use super::request::params::SubscribeParams;
 use super::request::shared_values::SharedValues;
 use super::request::target::RequestTarget;
 use super::response::body::AppBody;
-use super::response::headers::{incremental, stream_headers};
+use super::response::headers::{content_coding, incremental, stream_headers};
 use super::response::rejection::Rejection;
 use super::routed_request::RoutedRequest;
 use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
-use crate::listen::IncomingRequest;
+use crate::coding::ContentCoding;
+use crate::listen::{IncomingRequest, Prelude};
 use crate::route::{Open, Route, RouteObserver, WhenDown};
 use crate::runtime::jitter;
 use crate::stream::{
-    Attempts, EventSource, EventStream, Incompletion, Offset, Phase, SourceHeader, SourceRequest, StreamFeed,
-    StreamSpec, Subscription,
+    Attempts, CodedReader, EventSource, EventStream, Incompletion, Offset, Phase, SourceHeader, SourceRequest,
+    StreamFeed, StreamSpec, Subscription,
 };
 use crate::telemetry::EndReason;
 
@@ -122,9 +128,15 @@ pub(super) async fn deliver(
         Some(ResumeOutcome { verdict, .. }) => prelude(route.settings.stream.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
+    let mut encoder = content_encoder(route, head, &stream);
+    let prelude = match &mut encoder {
+        None => prelude,
+        Some(encoder) => encode_prelude(encoder, &prelude),
+    };
+    let coding = encoder.as_ref().map(|encoder| encoder.coding());
     let end_reason = record.end_reason();
     let read_limit = ReadLimit { end, events: max_events };
-    let options = DeliveryOptions { lifetime: ended, settings: route.settings.clone(), read_limit, long_id };
+    let options = DeliveryOptions { lifetime: ended, settings: route.settings.clone(), read_limit, long_id, encoder };
     let mut delivery = Delivery::new(subscription, outcome.is_none().then_some(pending_resume), options, record);
     delivery.sent_prelude(prelude.lines().len());
 
@@ -160,7 +172,7 @@ pub(super) async fn deliver(
     if is_endless || head.version < Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    add_stream_headers(route, &mut response);
+    add_stream_headers(route, coding, &mut response);
     let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
     let verdict = HeaderValue::from_str(&verdict).expect("a verdict is visible ASCII");
     response.headers_mut().insert(HeaderName::from_static("rillgate-resume"), verdict);
@@ -168,9 +180,9 @@ pub(super) async fn deliver(
 }
 
 /// Returns the response to `HEAD`: the header fields of a stream, without opening it.
-pub(super) fn respond_to_head(route: &Route) -> Response<AppBody> {
+pub(super) fn respond_to_head(route: &Route, head: &Parts) -> Response<AppBody> {
     let mut response = Response::new(AppBody::empty());
-    add_stream_headers(route, &mut response);
+    add_stream_headers(route, coding(route, head), &mut response);
     response
 }
 
@@ -275,8 +287,27 @@ fn response_lifetime(
     (lifetime, ended)
 }
 
-fn add_stream_headers(route: &Route, response: &mut Response<AppBody>) {
+/// Returns the content coding of a response to this request.
+fn coding(route: &Route, head: &Parts) -> Option<ContentCoding> {
+    accept_encoding::select(&head.headers, &route.settings.delivery.compression)
+}
+
+fn content_encoder(route: &Route, head: &Parts, stream: &EventStream) -> Option<Box<ContentEncoder>> {
+    let coding = coding(route, head)?;
+    let log = stream.coded_log(coding, route.settings.delivery.compression_window);
+    Some(Box::new(ContentEncoder::new(CodedReader::new(log))))
+}
+
+/// Encodes the prelude. It is stored uncompressed, so it still ends in a bare line feed.
+fn encode_prelude(encoder: &mut ContentEncoder, prelude: &Prelude) -> Prelude {
+    Prelude::new(encoder.start(prelude.lines()).into()).expect("a stored prelude ends as the prelude does")
+}
+
+fn add_stream_headers(route: &Route, coding: Option<ContentCoding>, response: &mut Response<AppBody>) {
     stream_headers(response.headers_mut());
+    if !route.settings.delivery.compression.is_empty() {
+        content_coding(response.headers_mut(), coding);
+    }
     if route.settings.delivery.incremental {
         incremental(response.headers_mut());
     }

@@ -9,8 +9,9 @@ use super::pattern::PathPattern;
 use super::post_settings::PostSettings;
 use super::template::PathTemplate;
 use crate::auth::RuleSettings;
+use crate::coding::ContentCoding;
 use crate::forward::ForwardSettings;
-use crate::stream::{CatchUpLimit, Ids, Policy, Upstream};
+use crate::stream::{CatchUpLimit, CodingWindow, Ids, Policy, Upstream};
 pub use crate::stream::{LogStorage, OnGap, Start, VerdictForm};
 
 /// One configured route.
@@ -117,6 +118,10 @@ pub struct DeliverySettings {
     /// The longest wait for the head with [`WhenDown::Hold`]. A resume that is pending then goes on after the head. `None`:
     /// no bound. Default 5 s.
     pub answer_within: Option<Duration>,
+    /// The content codings of responses, the preferred one first. Default none.
+    pub compression: Vec<ContentCoding>,
+    /// The bounds of a context that clients share.
+    pub compression_window: CodingWindow,
 }
 
 /// The reaction when a client falls off the log.

@@ -68,6 +68,8 @@ catalogue! {
         "Events written to clients' transports.";
     BYTES_SENT = Counter "rillgate_bytes_sent_total":
         "Bytes of event streams written to clients' transports, including comments, excluding HTTP framing and TLS.";
+    BYTES_SAVED = Counter "rillgate_bytes_saved_total":
+        "Bytes of event streams that a content coding saved, by coding: gzip or zstd.";
     DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
         "Seconds from parsing an event to writing it to a client's transport.";
     LAG_EVENTS = Histogram "rillgate_lag_events":

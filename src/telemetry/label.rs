@@ -27,6 +27,15 @@ pub enum VerdictLabel {
     Pending,
 }
 
+/// The content coding of a response. Label `coding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CodingLabel {
+    /// `gzip`.
+    Gzip,
+    /// `zstd`.
+    Zstd,
+}
+
 /// The reason for the end of a subscription. Label `reason` of `subscriptions_ended_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
@@ -129,6 +138,17 @@ impl VerdictLabel {
             Self::Resumed => "resumed",
             Self::Gap => "gap",
             Self::Pending => "pending",
+        }
+    }
+}
+
+impl CodingLabel {
+    pub(super) const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
         }
     }
 }

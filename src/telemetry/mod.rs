@@ -23,7 +23,7 @@ mod store;
 
 pub use cluster::{ClusterMetrics, ClusterRole};
 pub use forward::ForwardMetrics;
-pub use label::{EndReason, Protocol, Room, StreamState, VerdictLabel};
+pub use label::{CodingLabel, EndReason, Protocol, Room, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;
 pub use log_queue::{FlushOnDrop, LineWriter, LogQueue};
 pub use logging::ACCESS;

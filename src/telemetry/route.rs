@@ -15,7 +15,7 @@ use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue::{self, GAP_REASONS};
 use super::family::Family;
 use super::forward::ForwardMetrics;
-use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
+use super::label::{CodingLabel, EndReason, Protocol, StreamState, VerdictLabel};
 use super::line_limiter::LineLimiter;
 use super::logging::ACCESS;
 use super::registry::Registry;
@@ -86,6 +86,7 @@ struct StreamMetrics {
     upstream_connects: Family<&'static str>,
     events_delivered: BufferedCounter,
     bytes_sent: BufferedCounter,
+    bytes_saved: [BufferedCounter; CodingLabel::ALL.len()],
     event_log_events: BufferedGauge,
     event_log_bytes: BufferedGauge,
     gaps: Family<&'static str>,
@@ -170,6 +171,11 @@ impl RouteMetrics {
     /// Counts bytes other than events (preludes, heartbeats) that were handed to a client's transport.
     pub fn sent(&self, bytes: u64) {
         self.stream_metrics().bytes_sent.add(bytes);
+    }
+
+    /// Counts bytes that a content coding saved.
+    pub fn saved(&self, coding: CodingLabel, bytes: u64) {
+        self.stream_metrics().bytes_saved[coding as usize].add(bytes);
     }
 
     /// Records the time since the oldest event of a write was parsed. Call it once per write or sample: it costs about
@@ -300,6 +306,8 @@ impl StreamMetrics {
             upstream_connects,
             events_delivered: counter(catalogue::EVENTS_DELIVERED),
             bytes_sent: counter(catalogue::BYTES_SENT),
+            bytes_saved: CodingLabel::ALL
+                .map(|coding| registry.buffered_counter(catalogue::BYTES_SAVED, with("coding", coding.as_str()))),
             event_log_events: gauge(catalogue::EVENT_LOG_EVENTS),
             event_log_bytes: gauge(catalogue::EVENT_LOG_BYTES),
             gaps,

@@ -52,6 +52,7 @@ const NOT_HERE: &[(&[&str], &str)] = &[
             "address_shares",
             "busy_worker",
             "client_address",
+            "compression",
             "handshakes",
             "hardening",
             "hardening_http2",

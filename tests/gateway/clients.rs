@@ -21,6 +21,7 @@ pub const EVENTSOURCE: Adapter = Adapter {
     protocol: "h1",
     listens_by_type: true,
     shows_blocks_without_data: false,
+    accepts_compression: true,
 };
 
 pub const FETCH_EVENT_SOURCE: Adapter = Adapter {
@@ -30,6 +31,7 @@ pub const FETCH_EVENT_SOURCE: Adapter = Adapter {
     protocol: "h1",
     listens_by_type: false,
     shows_blocks_without_data: true,
+    accepts_compression: true,
 };
 
 pub const EVENTSOURCE_PARSER: Adapter = Adapter {
@@ -39,6 +41,7 @@ pub const EVENTSOURCE_PARSER: Adapter = Adapter {
     protocol: "h1",
     listens_by_type: false,
     shows_blocks_without_data: false,
+    accepts_compression: true,
 };
 
 pub const HTTPX_SSE: Adapter = Adapter {
@@ -48,6 +51,7 @@ pub const HTTPX_SSE: Adapter = Adapter {
     protocol: "h1",
     listens_by_type: false,
     shows_blocks_without_data: true,
+    accepts_compression: true,
 };
 
 pub const HTTPX_SSE_HTTP2: Adapter = Adapter {
@@ -69,6 +73,7 @@ pub const SSE_STREAM: Adapter = Adapter {
     protocol: "h2",
     listens_by_type: false,
     shows_blocks_without_data: true,
+    accepts_compression: false,
 };
 
 pub const CURL: Adapter = Adapter {
@@ -78,6 +83,7 @@ pub const CURL: Adapter = Adapter {
     protocol: "h2",
     listens_by_type: false,
     shows_blocks_without_data: false,
+    accepts_compression: false,
 };
 
 pub const ALL: [&Adapter; 7] =
@@ -97,6 +103,11 @@ macro_rules! in_every_situation {
             #[tokio::test]
             async fn receives_custom_event_types() {
                 gets_types(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn gets_each_event_of_a_compressed_stream_at_once() {
+                decodes_at_once(&$client).await;
             }
 
             #[tokio::test]
@@ -160,6 +171,26 @@ async fn gets_events(client: &Adapter) {
     assert_eq!(metric(&gateway, "subscriptions_total", &[]).await, 1.0);
     let protocol = format!("protocol=\"{}\"", client.protocol);
     assert_eq!(metric(&gateway, "subscribers", &[&protocol]).await, 1.0);
+}
+
+async fn decodes_at_once(client: &Adapter) {
+    let mut fixture = FailoverFixture::new("auth = \"public\"").await;
+    let keys = "[routes.delivery]\ncompression = [\"zstd\", \"gzip\"]\ncompression_window = { events = 3 }";
+    fixture.config = fixture.config.replacen("[routes.delivery]", keys, 1);
+    let gateway = fixture.start().await;
+    let running = fixture.follow(client, "", None);
+    fixture.auth.origin.wait_open(1).await;
+
+    let mut expected = Vec::new();
+    for number in 1..=8 {
+        let data = format!("{{\"symbol\":\"ACME\",\"price\":{},\"volume\":1200}}", number * 7);
+        fixture.auth.origin.emit(Emission::event(&number.to_string(), "", &data));
+        expected.push(message(&number.to_string(), &data));
+        assert_eq!(running.wait_events(number).await, expected);
+    }
+
+    let saved = metric(&gateway, "bytes_saved_total", &[]).await;
+    assert_eq!(saved > 0.0, client.accepts_compression, "{saved} bytes saved");
 }
 
 async fn gets_types(client: &Adapter) {

@@ -23,6 +23,7 @@ mod client_address;
 mod client_ids;
 mod clients;
 mod compatibility;
+mod compression;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;

@@ -11,6 +11,7 @@ use http::header::AUTHORIZATION;
 use super::auth::{is_token_header, token_parameters};
 use super::parsers;
 use super::references::References;
+use crate::coding::ContentCoding;
 use crate::config::engine::{
     Distinct, List, Map, OneOf, Value, duration, duration_or_zero, integer, keys, size, variants,
 };
@@ -18,7 +19,7 @@ use crate::route::{
     Access, Cors, DeliverySettings, EndForm, Lagging, LogStorage, OnGap, ReplaySettings, ShareSettings, Start,
     VerdictForm, WhenDown,
 };
-use crate::stream::{CatchUpLimit, Ids, Policy, Retention};
+use crate::stream::{CatchUpLimit, CodingWindow, Ids, Policy, Retention};
 use crate::upstream::{Resume, UpstreamSettings};
 
 keys! {
@@ -92,6 +93,18 @@ keys! {
         /// With when_down = "hold", time after which a client gets the response head, prelude and heartbeats even if
         /// the outcome or the verdict is not known yet. 0s: the client waits.
         answer_within: Duration = "5s" in duration_or_zero("1ms", "10m"),
+        /// Content codings of responses: "zstd", "gzip". Of those that the client prefers, the first one listed here. Each
+        /// event is compressed once for all clients. docs/compression.md says when not to.
+        compression: List<'a, ContentCoding> = "[]",
+        /// Clients share a context of compression, which begins anew this often.
+        compression_window: CompressionWindowTable<'a> = optional,
+    }
+
+    pub(super) struct CompressionWindowTable<'a> {
+        /// Maximum number of events of one context.
+        events: usize = "64" in integer(1, 10_000),
+        /// Maximum time of one context.
+        time: Duration = "10s" in duration("100ms", "1h"),
     }
 
     pub(super) struct CorsTable<'a> {
@@ -105,6 +118,7 @@ keys! {
     }
 }
 
+variants!(ContentCoding { "zstd" => Zstd, "gzip" => Gzip });
 variants!(OnGap { "oldest" => Oldest, "live" => Live });
 variants!(Ids { "keep" => Keep, "fill" => Fill, "replace" => Replace });
 variants!(VerdictForm { "off" => Off, "comment" => Comment, "gap" => Gap, "event" => Event });
@@ -239,6 +253,7 @@ fn start(value: &Value<'_>) -> Option<Start> {
 /// outcome, are refused when the upstream is down, and that a stream goes on without readers for longer.
 pub(super) fn delivery(table: &DeliveryTable<'_>, is_opened_by_post: bool) -> (DeliverySettings, Duration) {
     let is_post_default = |is_given: bool| is_opened_by_post && !is_given;
+    let window = table.compression_window.table();
     let delivery = DeliverySettings {
         heartbeat: table.heartbeat.get(),
         retry: table.retry.get(),
@@ -256,12 +271,25 @@ pub(super) fn delivery(table: &DeliveryTable<'_>, is_opened_by_post: bool) -> (D
             true => WhenDown::Refuse,
             false => table.when_down.get(),
         },
+        compression: codings(table.compression.items()),
+        compression_window: CodingWindow { events: window.events.get(), time: window.time.get() },
     };
     let linger = match is_post_default(table.linger.is_given()) {
         true => POST_LINGER,
         false => table.linger.get(),
     };
     (delivery, linger)
+}
+
+/// Reads `compression`.
+fn codings(list: List<'_, ContentCoding>) -> Vec<ContentCoding> {
+    let (mut codings, mut distinct) = (Vec::new(), Distinct::new());
+    for value in list {
+        if let Some(coding) = value.read() {
+            codings.extend(distinct.insert(&value, coding.as_str().to_owned()).then_some(coding));
+        }
+    }
+    codings
 }
 
 /// Default time for which a stream that was opened by `POST` goes on without readers.

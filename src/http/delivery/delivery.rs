@@ -6,19 +6,22 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::notice::{gap_notice, late_verdict};
+use super::before_events::{BeforeEvents, split_long_id};
+use super::content_encoder::ContentEncoder;
+use super::delivery_options::{DeliveryOptions, ReadLimit};
+use super::heartbeat::Heartbeat;
+use super::notice::{gap_notice, heartbeat, late_verdict};
 use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::record::SubscriptionRecord;
 use crate::http::response::rejection::Rejection;
 use crate::http::subscription_limits::SubjectPermit;
 use crate::route::{DeliverySettings, EndForm, Lagging, Settings};
 use crate::runtime::side_waker::SideWaker;
-use crate::sse::{Encoder, EventId, Frame};
+use crate::sse::{Encoder, Frame};
 use crate::stream::{
     BatchOffsets, EventStream, Gap, Incompletion, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription,
     WaiterHandle,
@@ -41,38 +44,10 @@ pub struct Delivery {
     /// Runs while more events are awaited before a write.
     gather_timer: Option<Pin<Box<Sleep>>>,
     lifetime: BoxFuture<'static, EndReason>,
-    /// Set while the client's position is not known. `read_limit` allows no event meanwhile.
-    pending_resume: Option<Box<PendingResume>>,
-    /// Set until a long last event id has been sent. `read_limit` allows no event before.
-    long_id: Option<Box<LongId>>,
-}
-
-/// The last event id at the client's position, if it is long.
-struct LongId {
-    frame: Frame,
-    /// The events that the client may read after it.
-    events: u64,
-}
-
-/// The end of a response that the client chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLimit {
-    /// Reads up to this offset (`follow=false`). [`Offset::UNREACHED`]: without an end.
-    pub end: Offset,
-    /// Reads so many more events (`limit=N`).
-    pub events: u64,
-}
-
-/// The settings of a client's route, and its own.
-pub struct DeliveryOptions {
-    /// Completes when the response must end.
-    pub lifetime: BoxFuture<'static, EndReason>,
-    /// The settings of the route that admitted the client.
-    pub settings: Arc<Settings>,
-    /// The end that the client chose.
-    pub read_limit: ReadLimit,
-    /// The last event id if it is too long for the prelude. Sent before the first event.
-    pub long_id: Option<Frame>,
+    /// Set until events may follow. `read_limit` allows none before.
+    before_events: Option<Box<BeforeEvents>>,
+    /// Set if the response has a content coding.
+    encoder: Option<Box<ContentEncoder>>,
 }
 
 /// The next thing to write.
@@ -94,9 +69,13 @@ impl Delivery {
         options: DeliveryOptions,
         record: SubscriptionRecord,
     ) -> Self {
-        let DeliveryOptions { lifetime, settings, mut read_limit, long_id } = options;
-        let events = read_limit.events;
-        if pending_resume.is_some() || long_id.is_some() {
+        let DeliveryOptions { lifetime, settings, mut read_limit, long_id, encoder } = options;
+        let before_events = match (pending_resume, long_id) {
+            (Some(pending), _) => Some(BeforeEvents::Resume(pending)),
+            (None, Some(frame)) => Some(BeforeEvents::LongId { frame, events: read_limit.events }),
+            (None, None) => None,
+        };
+        if before_events.is_some() {
             read_limit.events = 0;
         }
         Self {
@@ -108,8 +87,8 @@ impl Delivery {
             settings,
             gather_timer: None,
             lifetime,
-            pending_resume,
-            long_id: long_id.map(|frame| Box::new(LongId { frame, events })),
+            before_events: before_events.map(Box::new),
+            encoder,
         }
     }
 
@@ -118,6 +97,22 @@ impl Delivery {
     /// Also polls `other`, which ends the response, but only after its waker fired. It must then poll until it is
     /// pending, or its next wake-up is lost.
     pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+        other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
+    ) -> Poll<NextWrite> {
+        let next = ready!(self.poll_next_plain(cx, bytes, other));
+        Poll::Ready(match (&mut self.encoder, next) {
+            (Some(encoder), NextWrite::Frames(batch)) => {
+                NextWrite::Frames(encoder.batch(self.subscription.stream(), batch))
+            }
+            (_, next) => next,
+        })
+    }
+
+    /// Does the same as [`Self::poll_next`], without the content coding.
+    fn poll_next_plain(
         &mut self,
         cx: &mut Context<'_>,
         bytes: usize,
@@ -174,7 +169,7 @@ impl Delivery {
         Poll::Pending
     }
 
-    /// Does the same as [`Self::poll_next`] while no event may be read: the position is not known, or the client has
+    /// Does the same as [`Self::poll_next_plain`] while no event may be read: the position is not known, or the client has
     /// had all events that it asked for.
     #[cold]
     fn poll_without_events(
@@ -182,16 +177,16 @@ impl Delivery {
         cx: &mut Context<'_>,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
     ) -> Poll<NextWrite> {
-        let Some(pending_resume) = &mut self.pending_resume else {
-            return Poll::Ready(match self.long_id.take() {
-                None => NextWrite::End(EndReason::Limit),
-                Some(id) => {
-                    self.read_limit.events = id.events;
-                    control_frames([id.frame])
-                }
-            });
+        let outcome = match self.before_events.as_deref_mut() {
+            None => return Poll::Ready(NextWrite::End(EndReason::Limit)),
+            Some(BeforeEvents::LongId { frame, events }) => {
+                let frame = std::mem::take(frame);
+                self.read_limit.events = *events;
+                self.before_events = None;
+                return Poll::Ready(control_frames([frame]));
+            }
+            Some(BeforeEvents::Resume(pending_resume)) => pending_resume.poll(cx, &mut self.subscription),
         };
-        let outcome = pending_resume.poll(cx, &mut self.subscription);
         if let Poll::Ready(end) = self.poll_side(cx, other) {
             return Poll::Ready(NextWrite::End(end));
         }
@@ -201,7 +196,9 @@ impl Delivery {
             Poll::Ready(Ok(outcome)) => self.finish_resume(outcome),
             Poll::Ready(Err(rejection)) => {
                 self.record.rejected(rejection.reason());
-                self.pending_resume.as_mut().expect("it has just been polled").set_rejection(rejection);
+                if let Some(BeforeEvents::Resume(pending_resume)) = self.before_events.as_deref_mut() {
+                    pending_resume.set_rejection(rejection);
+                }
                 NextWrite::End(EndReason::Error)
             }
         };
@@ -210,12 +207,11 @@ impl Delivery {
 
     /// Tells the client the outcome of its resume. Events follow from the position that is now known.
     fn finish_resume(&mut self, ResumeOutcome { verdict, id }: ResumeOutcome) -> NextWrite {
-        let pending_resume = self.pending_resume.take().expect("its outcome has just been polled");
+        let events = self.before_events.take().map_or(0, |resume| resume.events());
         let (id, long_id) = split_long_id(id, self.subscription.stream());
-        let events = pending_resume.params().limit;
         match long_id {
             None => self.read_limit.events = events,
-            Some(frame) => self.long_id = Some(Box::new(LongId { frame, events })),
+            Some(frame) => self.before_events = Some(Box::new(BeforeEvents::LongId { frame, events })),
         }
         self.record.set_verdict(verdict);
         control_frames([late_verdict(self.settings.stream.verdict, verdict, id.as_ref())])
@@ -253,17 +249,35 @@ impl Delivery {
         let now = Instant::now();
         self.heartbeat.postpone(now);
         self.record.delivered(batch, bytes, now.into_std());
+        self.count_saved(bytes);
     }
 
     /// Records that a prelude of so many bytes is sent with the head.
     pub fn sent_prelude(&mut self, bytes: usize) {
         self.record.sent(bytes);
+        self.count_saved(bytes);
+    }
+
+    /// Returns the heartbeat to send now.
+    pub fn heartbeat(&mut self) -> Frame {
+        match &mut self.encoder {
+            None => heartbeat(),
+            Some(encoder) => encoder.heartbeat(&heartbeat()),
+        }
     }
 
     /// Records that a heartbeat of so many bytes was passed to the transport.
     pub fn sent_heartbeat(&mut self, bytes: usize) {
         self.heartbeat.postpone(Instant::now());
         self.record.sent(bytes);
+        self.count_saved(bytes);
+    }
+
+    /// Counts what the content coding saves of `bytes` that were sent.
+    fn count_saved(&mut self, bytes: usize) {
+        if let Some(encoder) = &mut self.encoder {
+            self.record.saved(encoder.coding(), encoder.take_saved(bytes));
+        }
     }
 
     /// Completes when the response must end, for a transport that is busy writing. Cancel-safe.
@@ -290,7 +304,7 @@ impl Delivery {
 
     /// Returns the offset that is read next, for checks from outside; the largest one while it is not known.
     pub fn offset(&self) -> Offset {
-        if self.pending_resume.is_some() { Offset::UNREACHED } else { self.subscription.position() }
+        if self.pending_resume().is_some() { Offset::UNREACHED } else { self.subscription.position() }
     }
 
     /// Returns the permit that the subscription has from its subject's limit, if it has a subject.
@@ -300,9 +314,11 @@ impl Delivery {
 
     /// Whether the client asked for a number of events. It may then close its side and still wait for them.
     pub fn is_limited(&self) -> bool {
-        let pending = self.pending_resume.as_ref().map(|pending| pending.params().limit);
-        let events = pending.or_else(|| self.long_id.as_ref().map(|id| id.events)).unwrap_or(self.read_limit.events);
-        events < u64::MAX
+        self.before_events.as_ref().map_or(self.read_limit.events, |before| before.events()) < u64::MAX
+    }
+
+    fn pending_resume(&self) -> Option<&PendingResume> {
+        self.before_events.as_ref()?.pending_resume()
     }
 
     /// Whether an end for this reason must look like an error. To some clients a clean end means that nothing follows.
@@ -320,8 +336,18 @@ impl Delivery {
         self.settings.delivery.end == EndForm::Cut && should_reconnect
     }
 
-    /// Returns the last frame of a response that ends for this reason: the reconnection time, or the refusal.
-    pub fn last_frame(&self, end: EndReason) -> Option<Frame> {
+    /// Returns the last frame of a response that ends for this reason: the reconnection time, or the refusal, and the
+    /// end of the content coding. Must be called once, after everything else that is sent.
+    pub fn last_frame(&mut self, end: EndReason) -> Option<Frame> {
+        let plain = self.last_frame_plain(end);
+        let is_cut = self.is_cut(end);
+        match &mut self.encoder {
+            None => plain,
+            Some(encoder) => encoder.last_frame(plain, is_cut),
+        }
+    }
+
+    fn last_frame_plain(&self, end: EndReason) -> Option<Frame> {
         match end {
             EndReason::Drain | EndReason::MaxAge | EndReason::Replaced => {
                 let mut encoder = Encoder::new();
@@ -329,7 +355,7 @@ impl Delivery {
                 Some(encoder.finish())
             }
             EndReason::Error => {
-                let pending = self.pending_resume.as_deref();
+                let pending = self.pending_resume();
                 let rejection = pending.and_then(|pending| pending.rejection().cloned()).or_else(|| {
                     match self.subscription.stream().progress().phase {
                         Phase::Refused(error) => Some(Rejection::Upstream(error)),
@@ -354,47 +380,8 @@ impl Delivery {
     }
 }
 
-/// Returns an id for the prelude, or a frame of its own for an id longer than [`LONG_ID`]: the prelude is copied for each
-/// client and sent with the head, while the frame is shared.
-pub(crate) fn split_long_id(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Option<Frame>) {
-    match id {
-        Some(id) if id.as_str().len() > LONG_ID => (None, Some(stream.id_frame(&id))),
-        id => (id, None),
-    }
-}
-
 /// Returns frames that hold no events.
 fn control_frames(frames: impl IntoIterator<Item = Frame>) -> NextWrite {
     let frames = frames.into_iter().collect();
     NextWrite::Frames(ReadBatch { frames, events: 0, oldest: None, offsets: BatchOffsets::None })
-}
-
-/// The longest id, in bytes, that is sent with the head.
-const LONG_ID: usize = 4096;
-
-/// The heartbeat timer. It is reset only when it fires, and not for each event.
-struct Heartbeat {
-    last_write: Instant,
-    timer: Pin<Box<Sleep>>,
-    is_due: bool,
-}
-
-impl Heartbeat {
-    fn new(interval: Duration) -> Self {
-        let now = Instant::now();
-        Self { last_write: now, timer: Box::pin(sleep_until(now + interval)), is_due: false }
-    }
-
-    fn postpone(&mut self, now: Instant) {
-        (self.last_write, self.is_due) = (now, false);
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, interval: Duration) {
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let due = self.last_write + interval;
-            self.is_due = now >= due;
-            self.timer.as_mut().reset(if self.is_due { now + interval } else { due });
-        }
-    }
 }

@@ -19,7 +19,6 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::delivery::{Delivery, NextWrite};
 use super::lag_check::LagCheck;
 use super::lifetime::GRACE;
-use super::notice::heartbeat;
 use super::record::EndReasonCell;
 use crate::stream::{EventStream, Offset, ReadBatch};
 use crate::telemetry::EndReason;
@@ -170,7 +169,7 @@ impl EventBody {
                     self.pending = Some(bytes);
                 }
                 NextWrite::Heartbeat => {
-                    let bytes = heartbeat().body();
+                    let bytes = self.delivery.heartbeat().body();
                     self.delivery.sent_heartbeat(bytes.len());
                     self.held_entries = 0;
                     self.pending = Some(bytes);

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::delivery::{Delivery, DeliveryOptions, ReadLimit};
+use super::delivery::Delivery;
+use super::delivery_options::{DeliveryOptions, ReadLimit};
 use super::record::{EndReasonCell, SubscriptionRecord};
 use crate::config::Config;
 use crate::http::request::client_info::ClientInfo;
@@ -105,6 +106,7 @@ impl DeliveryFixture {
         let record = SubscriptionRecord::new(route, client, verdict, 0.0, stream, permit);
         let end_reason = record.end_reason();
         let options = DeliveryOptions {
+            encoder: None,
             lifetime,
             settings: self.settings.clone(),
             read_limit: ReadLimit { end: Offset::UNREACHED, events: u64::MAX },

@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::delivery::{Delivery, NextWrite};
 use super::lag_check::LagCheck;
 use super::lifetime::GRACE;
-use super::notice::heartbeat;
 use crate::listen::Transport;
 use crate::sse::Frame;
 use crate::stream::{BatchOffsets, Offset, ReadBatch};
@@ -179,7 +178,7 @@ impl Http1Writer {
     }
 
     async fn write_heartbeat(&mut self) -> Result<(), WriteAbort> {
-        let heartbeat = heartbeat();
+        let heartbeat = self.delivery.heartbeat();
         self.write_all(VecDeque::from([heartbeat.chunk()]), |_| None).await?;
         self.delivery.sent_heartbeat(heartbeat.len());
         Ok(())

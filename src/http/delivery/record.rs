@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::notice::PENDING;
+use crate::coding::ContentCoding;
 use crate::http::request::client_info::ClientInfo;
 use crate::http::request::redact;
 use crate::http::subscription_limits::{SubjectPermit, SubscriptionPermit};
@@ -108,6 +109,15 @@ impl SubscriptionRecord {
     pub fn sent(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.metrics.sent(bytes as u64);
+    }
+
+    /// Counts bytes that a content coding saved.
+    pub fn saved(&self, coding: ContentCoding, bytes: u64) {
+        let coding = match coding {
+            ContentCoding::Gzip => telemetry::CodingLabel::Gzip,
+            ContentCoding::Zstd => telemetry::CodingLabel::Zstd,
+        };
+        self.metrics.saved(coding, bytes);
     }
 
     /// Counts a gap that opened while the client was connected.

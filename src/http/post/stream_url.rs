@@ -41,7 +41,7 @@ pub(in crate::http) async fn read(post: PostRequest<'_>) -> Result<Response<AppB
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {
-        return Ok(respond_to_head(route));
+        return Ok(respond_to_head(route, head));
     }
     let mut params = SubscribeParams::from_head(head, &target.query, &route.settings.replay)?;
     params.start = Start::Oldest;

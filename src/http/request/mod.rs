@@ -1,5 +1,6 @@
 //! The request: its target, its client, its credentials, and the parameters of its subscription.
 
+pub(super) mod accept_encoding;
 pub(super) mod auth;
 pub(super) mod client_info;
 pub(super) mod cors;

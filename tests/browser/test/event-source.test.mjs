@@ -1,6 +1,6 @@
 // The browser's EventSource on a page of another origin, over HTTP/2 and TLS.
 //
-// In Chromium and in Firefox: live events, event types, a gateway that is killed (with and without read_through), a drain,
+// In Chromium and in Firefox: live events, content codings, event types, a gateway that is killed (with and without read_through), a drain,
 // 401, 403, an expired token, a gap.
 
 import assert from 'node:assert/strict';
@@ -42,6 +42,29 @@ inEachBrowser((w, browser) => {
     ], () => listener.events());
     assert.equal(await gateway.metric('subscribers', { protocol: 'h2' }), 1);
   });
+
+  for (const coding of ['gzip', 'zstd']) {
+    test(`each event in ${coding} is dispatched as soon as it arrives, whenever the page came`, async (t) => {
+      const delivery = `delivery = { compression = ["${coding}"], compression_window = { events = 4 } }`;
+      const gateway = await w.gateway(t, w.tables(delivery));
+      const page = await w.page(t);
+      const listeners = [];
+
+      for (let number = 1; number <= 12; number += 1) {
+        if (number % 3 === 1) {
+          const listener = await Listener.open(page, `${gateway.origin}/stream/${coding}`, {}, `from-${number}`);
+          await becomes(OPEN, () => listener.state());
+          listeners.push({ listener, from: number });
+        }
+        w.producer.emit(`/stream/${coding}`, { symbol: 'ACME', price: number * 7, volume: 1200 });
+        for (const { listener, from } of listeners) {
+          const prices = async () => (await listener.events()).map(({ data }) => data.price / 7);
+          await becomes(Array.from({ length: number - from + 1 }, (_, index) => from + index), prices);
+        }
+      }
+      assert.ok(await gateway.metric('bytes_saved_total', { coding }) > 0, 'the browser accepts the coding');
+    });
+  }
 
   test('typed events reach their listeners, and a page that only has onmessage never sees them', async (t) => {
     const gateway = await w.gateway(t);

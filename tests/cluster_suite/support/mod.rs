@@ -10,6 +10,8 @@ pub mod certificates;
 pub mod client;
 #[path = "../../gateway/support/config.rs"]
 pub mod config;
+#[path = "../../gateway/support/content_decoder.rs"]
+pub mod content_decoder;
 #[path = "../../gateway/support/event_source.rs"]
 pub mod event_source;
 #[path = "../../gateway/support/express.rs"]

@@ -27,6 +27,8 @@ pub struct Adapter {
     pub listens_by_type: bool,
     /// Whether every block is reported as an event, even one that only sets the id.
     pub shows_blocks_without_data: bool,
+    /// Whether it asks for gzip or zstd and decodes them, as it is used here.
+    pub accepts_compression: bool,
 }
 
 /// An event as the library dispatched it.

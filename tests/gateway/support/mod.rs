@@ -11,6 +11,7 @@ pub mod attack_fixture;
 pub mod certificates;
 pub mod client;
 pub mod config;
+pub mod content_decoder;
 pub mod event_source;
 pub mod express;
 pub mod figures;

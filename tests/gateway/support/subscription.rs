@@ -14,6 +14,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::client::Driver;
+use super::content_decoder::ContentDecoder;
 use super::event_source::{Event, EventSource, Item};
 use super::wait::DEADLINE;
 
@@ -31,11 +32,12 @@ pub struct Subscription {
     pub status: StatusCode,
     pub headers: HeaderMap,
     body: Incoming,
+    decoder: ContentDecoder,
     parser: EventSource,
     events: VecDeque<Event>,
     comments: Vec<String>,
     retries: Vec<Duration>,
-    /// The first `KEPT_BYTES` of the body.
+    /// The first `KEPT_BYTES` of the body, decoded.
     received: Vec<u8>,
     total: usize,
     ending: Option<Ending>,
@@ -45,7 +47,9 @@ pub struct Subscription {
 impl Subscription {
     pub(super) fn new(response: Response<Incoming>, driver: Arc<Driver>) -> Self {
         let (head, body) = response.into_parts();
+        let coding = head.headers.get("content-encoding").map_or("", |value| value.to_str().expect("a token"));
         Self {
+            decoder: ContentDecoder::new(coding),
             status: head.status,
             headers: head.headers,
             body,
@@ -91,7 +95,7 @@ impl Subscription {
     pub async fn events(&mut self) -> Option<Vec<Event>> {
         while self.events.is_empty() && self.ending.is_none() {
             match self.body.frame().await {
-                None => self.ending = Some(Ending::Clean),
+                None => self.end(),
                 Some(Err(error)) => self.ending = Some(Ending::Broken(format!("{error:?}"))),
                 Some(Ok(frame)) => self.take(&frame.into_data().unwrap_or_default()),
             }
@@ -157,7 +161,7 @@ impl Subscription {
         String::from_utf8_lossy(&self.received).into_owned()
     }
 
-    /// Returns the number of body bytes read so far.
+    /// Returns the number of body bytes read so far, as they were sent.
     pub fn total_bytes(&self) -> usize {
         self.total
     }
@@ -188,18 +192,32 @@ impl Subscription {
             // Cancel-safe: a frame is taken only when it is returned.
             match timeout_at(end, self.body.frame()).await {
                 Err(_) => panic!("no {what} within {deadline:?}: {}", self.account()),
-                Ok(None) => self.ending = Some(Ending::Clean),
+                Ok(None) => self.end(),
                 Ok(Some(Err(error))) => self.ending = Some(Ending::Broken(format!("{error:?}"))),
                 Ok(Some(Ok(frame))) => self.take(&frame.into_data().unwrap_or_default()),
             }
         }
     }
 
+    fn end(&mut self) {
+        self.ending = Some(match self.decoder.finish() {
+            Ok(()) => Ending::Clean,
+            Err(error) => Ending::Broken(format!("the content coding: {error}")),
+        });
+    }
+
     fn take(&mut self, bytes: &[u8]) {
+        self.total += bytes.len();
+        let bytes = match self.decoder.decode(bytes) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.ending = Some(Ending::Broken(format!("the content coding: {error}")));
+                return;
+            }
+        };
         let room = KEPT_BYTES - self.received.len();
         self.received.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.total += bytes.len();
-        for item in self.parser.push(bytes) {
+        for item in self.parser.push(&bytes) {
             match item {
                 Item::Event(event) => self.events.push_back(event),
                 Item::Comment(comment) => self.comments.push(comment),
