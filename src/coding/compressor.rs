@@ -32,6 +32,14 @@ impl Compressor {
         })
     }
 
+    /// Returns the memory of a compressor, in bytes, as measured.
+    pub fn memory(coding: ContentCoding) -> usize {
+        match coding {
+            ContentCoding::Gzip => 266 * 1024,
+            ContentCoding::Zstd => 126 * 1024,
+        }
+    }
+
     /// Forgets the context. The next piece refers to none before it.
     pub fn reset(&mut self) {
         match &mut self.0 {

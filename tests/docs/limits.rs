@@ -239,7 +239,6 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("http/request/accept_encoding.rs", "MAX_WEIGHT", "the weight of a member without one"),
     ("http/request/trace.rs", "TRACE_BYTES", "the length of an id"),
     ("http/request/trace.rs", "SPAN_BYTES", "the length of an id"),
-    ("stream/coded/coded_log.rs", "COMPRESSOR_BYTES", "an estimate of what compressors take"),
     ("listen/proxy/header.rs", "MIN_BYTES", "the shortest possible header"),
     ("listen/proxy/header.rs", "V2_FIXED_BYTES", "the length of the fixed part of a header"),
     ("listen/http2/connection.rs", "CHECKS_PER_TIMEOUT", "how often a timeout is checked"),

@@ -86,7 +86,7 @@ impl fmt::Debug for CodedLog {
 impl CodedLog {
     /// Creates an empty log, whose memory is counted as that of event logs.
     pub fn new(coding: ContentCoding, window: CodingWindow, ledger: Option<&Arc<MemoryLedger>>) -> Self {
-        let bytes = COMPRESSOR_BYTES;
+        let bytes = Compressor::memory(coding);
         let generations = Generations {
             by_start: BTreeMap::new(),
             open: None,
@@ -166,7 +166,8 @@ impl CodedLog {
             } else if is_shared {
                 generation.shared(in_generation)
             } else {
-                let compressor = generations.other_compressor.get_or_insert_with(|| Compressor::new(self.coding));
+                let compressor =
+                    other_compressor(&mut generations.other_compressor, self.coding, &mut generations.bytes);
                 generation.alone(in_generation, frame, self.coding, compressor)
             };
             generations.bytes += generation.bytes() - before;
@@ -213,7 +214,7 @@ impl Generations {
         let start = continued.unwrap_or(at);
         let compressor = match is_newest {
             true => &mut self.compressor,
-            false => self.other_compressor.get_or_insert_with(|| Compressor::new(coding)),
+            false => other_compressor(&mut self.other_compressor, coding, &mut self.bytes),
         };
         if continued.is_none() {
             compressor.reset();
@@ -257,12 +258,21 @@ impl Generations {
     }
 }
 
+/// Returns the compressor of entries outside the open generation, which is made and counted when it is needed.
+fn other_compressor<'c>(
+    compressor: &'c mut Option<Compressor>,
+    coding: ContentCoding,
+    bytes: &mut usize,
+) -> &'c mut Compressor {
+    compressor.get_or_insert_with(|| {
+        *bytes += Compressor::memory(coding);
+        Compressor::new(coding)
+    })
+}
+
 /// The batches that are kept for readers at the same position: those in the context of the newest generation, those that
 /// come from the one before, and those in none.
 const RECENT_BATCHES: usize = 4;
-
-/// The memory of the compressors of one coded log, in bytes, as measured.
-const COMPRESSOR_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests;
