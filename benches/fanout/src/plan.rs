@@ -196,12 +196,14 @@ impl Run {
                 cluster::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
             }
             "forward" => {
-                let Self { only, size, settings, report } = self;
+                let Self { only, size, settings, report, .. } = self;
                 // Parts that are not measured again stay as they were.
                 let kept = Results::read(Path::new(RESULTS), "forward");
                 let is_measured = |row: &Value| forward::is_wanted(only.as_deref(), row["part"].as_str().unwrap_or(""));
                 kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
-                forward::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
+                let outcome = forward::measure(settings, *size, only.as_deref(), |row| report.keep(row));
+                report.end()?;
+                return outcome;
             }
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,

@@ -64,7 +64,7 @@ pub fn measure(settings: &ServerSettings, scale: &Scale) -> Outcome<Value> {
         }
     }
     server.send(Instruction::Rate(0.0))?;
-    readers.settle(Duration::from_secs(10))?;
+    readers.settle(server.sent()?, Duration::from_secs(10))?;
     readers.verdict()?;
     let milliseconds =
         |latency: &Histogram<u64>, quantile| rounded(latency.value_at_quantile(quantile) as f64 / 1000.0);

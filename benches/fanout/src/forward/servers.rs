@@ -73,6 +73,11 @@ impl ForwardServer {
         self.feed.send(instruction)
     }
 
+    /// Returns the number of events that the producer has sent.
+    pub fn sent(&mut self) -> Outcome<u64> {
+        self.feed.sent()
+    }
+
     /// Returns the processes of the server.
     pub fn processes(&self) -> Vec<u32> {
         process::tree(self.child.id())
