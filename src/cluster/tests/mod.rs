@@ -103,4 +103,4 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// The schedules within which a mutant must be noticed.
-const MUTANT_SCHEDULES: u64 = 1000;
+const MUTANT_SCHEDULES: u64 = 10_000;
