@@ -107,6 +107,9 @@ pub(super) async fn deliver(
     let AdmittedReader { app, route, target, request, client, permit, grant, params } = admitted;
     let head = &request.head;
     subscription.set_client(client.stream_client());
+    let phase = subscription.stream().progress().phase;
+    // Only a POST opens a stream that can break off. Another request restores the log of one that has.
+    let is_late = phase.is_kept() || (head.method != http::Method::POST && matches!(phase, Phase::Opening));
     let (is_followed, max_events) = (params.follow, params.limit);
     let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, history));
     let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
@@ -121,7 +124,8 @@ pub(super) async fn deliver(
     let stream = subscription.stream().clone();
     let (lifetime, ended) = response_lifetime(app, route, target, &permit, &stream, grant, jitter);
     let verdict = outcome.as_ref().map(|outcome| outcome.verdict);
-    let record = SubscriptionRecord::new(route.metrics.clone(), client, verdict, jitter, stream.clone(), permit);
+    let record =
+        SubscriptionRecord::new(route.metrics.clone(), client, verdict, jitter, is_late, stream.clone(), permit);
     let retry = record.jittered_retry(route.settings.delivery.retry);
     let (id, long_id) = split_long_id(outcome.as_ref().and_then(|outcome| outcome.id.clone()), &stream);
     let prelude = match &outcome {
@@ -167,9 +171,11 @@ pub(super) async fn deliver(
             AppBody::Events(events)
         }
     };
+    // No request can follow a response that takes the connection over, or one without chunks (HTTP/1.0). Others keep it,
+    // as the answer to a POST: Node.js takes a response that is cut for a whole one if it says `close`.
+    let is_last = matches!(body, AppBody::Prelude(_)) || head.version < Version::HTTP_11;
     let mut response = Response::new(body);
-    // No request can follow a response without an end, or without chunks (HTTP/1.0).
-    if is_endless || head.version < Version::HTTP_11 {
+    if is_last {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     add_stream_headers(route, coding, &mut response);

@@ -109,7 +109,7 @@ pub struct DeliverySettings {
     pub latest: bool,
     /// The time to wait for more events before a write. Default 0.
     pub gather: Duration,
-    /// The form of an end after which the client should reconnect.
+    /// The form of an end that is not the end of the stream.
     pub end: EndForm,
     /// Whether responses ask proxies to forward each piece at once (`Incremental`). Default `true`.
     pub incremental: bool,
@@ -133,12 +133,12 @@ pub enum Lagging {
     Skip,
 }
 
-/// The form of an end after which the client should reconnect.
+/// The form of an end that is not the end of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndForm {
     /// Like any other response.
     Clean,
-    /// Without the last chunk, or with a reset: an error. Some clients do not reconnect after a clean end.
+    /// Without the last chunk, or with a reset: an error. Some clients take a clean end for the end of the stream.
     Cut,
 }
 

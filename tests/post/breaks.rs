@@ -33,6 +33,27 @@ async fn an_answer_that_breaks_off_is_incomplete_and_never_asked_for_again() {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_off_is_cut_once_where_the_route_says_so() {
+    for protocol in PROTOCOLS {
+        let route = chat("key = \"body\"", "[routes.delivery]\nend = \"cut\"");
+        let (producer, gateway) = producer_behind_gateway(&route).await;
+        let client = Client::new(protocol, gateway.address());
+        let mut reading = ask(&client, "alice", "{}", &[]).await;
+        producer.emit("one");
+        let id = last_id(reading.until("data: one").await).to_owned();
+
+        producer.break_off();
+
+        // Node.js would take the cut for the end.
+        assert!(reading.headers.get("connection").is_none());
+        assert_eq!(data(&reading.cut().await), ["one", "{\"status\":502,\"reason\":\"upstream_broken\"}"]);
+        let again = ask(&client, "alice", "{}", &[("last-event-id", &id)]).await.whole().await;
+        assert_eq!(data(&again), ["{\"status\":502,\"reason\":\"upstream_broken\"}"]);
+        assert_eq!(producer.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_producer_that_is_idempotent_is_asked_again() {
     let upstream = "backoff = { initial = \"10ms\", max = \"20ms\" }";
     let producer = Producer::start().await;

@@ -116,6 +116,19 @@ impl Reading {
         std::mem::take(&mut self.text)
     }
 
+    /// Reads until the response is cut, and returns all of the text.
+    pub async fn cut(mut self) -> String {
+        let reading = async {
+            while let Some(frame) = self.body.frame().await {
+                let Ok(frame) = frame else { return };
+                self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+            }
+            panic!("a clean end: {:?}", self.text);
+        };
+        within(DEADLINE, "the cut", reading).await;
+        std::mem::take(&mut self.text)
+    }
+
     /// The reason of a refusal.
     pub async fn reason(self) -> String {
         let text = self.whole().await;

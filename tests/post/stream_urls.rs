@@ -114,7 +114,7 @@ async fn what_was_told_before_a_restart_is_there_and_the_break_is_told() {
     let producer = Producer::start().await;
     let folder = tempfile::tempdir().unwrap();
     let store = format!("[store]\npath = \"{}\"\n", folder.path().display());
-    let route = chat("key = \"body\"", "[routes.replay]\nstore = \"disk\"");
+    let route = chat("key = \"body\"", "[routes.replay]\nstore = \"disk\"\n[routes.delivery]\nend = \"cut\"");
     let config = config(&producer.url(), "", &format!("{store}{route}"));
     let gateway = start(&config).await;
     let client = Client::http1(gateway.address());

@@ -324,14 +324,11 @@ impl Delivery {
     /// Whether an end for this reason must look like an error. To some clients a clean end means that nothing follows.
     pub fn is_cut(&self, end: EndReason) -> bool {
         let should_reconnect = match end {
-            EndReason::Expired
-            | EndReason::Revoked
-            | EndReason::MaxAge
-            | EndReason::Drain
-            | EndReason::Lagged
-            | EndReason::Replaced => true,
-            EndReason::Client | EndReason::Stalled | EndReason::Complete | EndReason::Limit => false,
-            EndReason::Error | EndReason::Stopped => false,
+            EndReason::Expired | EndReason::Revoked | EndReason::MaxAge => true,
+            EndReason::Drain | EndReason::Lagged | EndReason::Replaced => true,
+            EndReason::Error => self.record.saw_break(),
+            EndReason::Client | EndReason::Stalled | EndReason::Complete => false,
+            EndReason::Limit | EndReason::Stopped => false,
         };
         self.settings.delivery.end == EndForm::Cut && should_reconnect
     }

@@ -103,7 +103,7 @@ impl DeliveryFixture {
         };
         let permit = self.limits.acquire(None, None, stream.key()).expect("room for one");
         let (route, verdict) = (self.metrics.route("all"), Some(ResumeVerdict::Live));
-        let record = SubscriptionRecord::new(route, client, verdict, 0.0, stream, permit);
+        let record = SubscriptionRecord::new(route, client, verdict, 0.0, false, stream, permit);
         let end_reason = record.end_reason();
         let options = DeliveryOptions {
             encoder: None,

@@ -13,7 +13,7 @@ use crate::http::request::client_info::ClientInfo;
 use crate::http::request::redact;
 use crate::http::subscription_limits::{SubjectPermit, SubscriptionPermit};
 use crate::runtime::arithmetic;
-use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
+use crate::stream::{EventStream, Gap, Incompletion, Phase, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
 
 /// The record of one subscription: its counters, and its access line.
@@ -36,7 +36,9 @@ struct Details {
     verdict: Option<ResumeVerdict>,
     end_reason: EndReasonCell,
     /// Uniform in `0.0..1.0`, drawn once: the client's moment within everything that is spread over time.
-    jitter: f64,
+    jitter: f32,
+    /// Whether the stream had ended before the request came.
+    is_late: bool,
     /// The stream that is read. The line takes the path from its key.
     stream: Arc<EventStream>,
     permit: SubscriptionPermit,
@@ -59,23 +61,33 @@ impl EndReasonCell {
 }
 
 impl SubscriptionRecord {
-    /// Counts a new subscription. `verdict` is `None` while the resume is pending, and `jitter` is uniform in `0.0..1.0`.
+    /// Counts a new subscription. `verdict` is `None` while the resume is pending, `jitter` is uniform in `0.0..1.0`, and
+    /// `is_late` says whether the stream had ended before the request came.
     pub(crate) fn new(
         metrics: Arc<RouteMetrics>,
         client: ClientInfo,
         verdict: Option<ResumeVerdict>,
         jitter: f64,
+        is_late: bool,
         stream: Arc<EventStream>,
         permit: SubscriptionPermit,
     ) -> Self {
         metrics.subscribed(client.protocol);
         let end_reason = EndReasonCell::default();
-        let details = Details { client, verdict: None, end_reason, jitter, stream, permit };
+        let jitter = jitter as f32;
+        let details = Details { client, verdict: None, end_reason, jitter, is_late, stream, permit };
         let mut record = Self { metrics, since: Instant::now(), events: 0, bytes: 0, details: Box::new(details) };
         if let Some(verdict) = verdict {
             record.set_verdict(verdict);
         }
         record
+    }
+
+    /// Whether the stream broke off since the request came. Not for a later request, or a client that tries again after each
+    /// cut would never end.
+    pub(super) fn saw_break(&self) -> bool {
+        let Details { is_late, stream, .. } = &*self.details;
+        !is_late && matches!(stream.progress().phase, Phase::Incomplete(Incompletion::Broken))
     }
 
     /// Counts the outcome of the client's resume.
@@ -144,7 +156,7 @@ impl SubscriptionRecord {
     /// a half more.
     pub fn jittered_retry(&self, retry: Duration) -> Duration {
         let Details { stream, jitter, .. } = &*self.details;
-        stream.progress().retry.unwrap_or_else(|| arithmetic::scale(retry, 1.0 + jitter / 2.0))
+        stream.progress().retry.unwrap_or_else(|| arithmetic::scale(retry, 1.0 + f64::from(*jitter) / 2.0))
     }
 }
 
