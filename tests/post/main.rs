@@ -18,3 +18,5 @@ mod sharing;
 mod stream_urls;
 #[path = "../gateway/support/mod.rs"]
 mod support;
+
+mod official_clients;

@@ -124,6 +124,11 @@ pub fn tokens(at: SocketAddr) -> Started {
     Started::new(node("producers").arg("tokens.mjs").args(host_and_port(at)))
 }
 
+/// Starts the language model of `tests/producers/model.mjs`.
+pub fn model(at: SocketAddr) -> Started {
+    Started::new(node("producers").arg("model.mjs").args(host_and_port(at)))
+}
+
 pub fn axum(at: SocketAddr) -> Started {
     Started::new(Command::new(program("axum-events")).args(host_and_port(at)))
 }
