@@ -1,6 +1,6 @@
 // A producer on Node's HTTP server, in the test's process. The test sends its events and sees its connections.
 //
-// Each path is a stream. Events are numbered and retained, and Last-Event-ID is supported.
+// Each path is a stream. Events are numbered and retained, and Last-Event-ID is supported. Pages of other origins may read.
 
 import { createServer } from 'node:http';
 import { once } from 'node:events';
@@ -22,6 +22,9 @@ export class Producer {
   }
 
   answer(request, response) {
+    response.setHeader('Access-Control-Allow-Origin', '*');
+    response.setHeader('Access-Control-Allow-Headers', '*');
+    if (request.method === 'OPTIONS') return response.writeHead(204).end();
     const stream = this.stream(request.url);
     response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' });
     response.flushHeaders();
@@ -30,6 +33,7 @@ export class Producer {
     response.on('close', () => stream.open.delete(response));
     const seen = Number(request.headers['last-event-id'] ?? Infinity);
     for (const event of stream.events.filter(({ id }) => id > seen)) response.write(event.text);
+    return undefined;
   }
 
   /** Sends an event to all readers of this path and retains it. Returns its id. */
@@ -45,6 +49,9 @@ export class Producer {
     for (const response of stream.open) response.write(event.text);
     return id;
   }
+
+  /** Ends all responses of this path. */
+  end(path) { for (const response of this.stream(path).open) response.end(); }
 
   /** Returns the number of open connections of this path. */
   connections(path) { return this.stream(path).open.size; }

@@ -1,7 +1,9 @@
-// A page with Datastar. It reads the stream at its query's `url` and merges the fragments that it receives.
+// A page with Datastar. It reads the stream at its query's `url`, with its query's `method`, and merges the fragments that it
+// receives.
 
-const url = new URLSearchParams(location.search).get('url');
-document.getElementById('reader').dataset.onLoad = `@get('${url}', { openWhenHidden: true })`;
+const query = new URLSearchParams(location.search);
+const [method, url] = [query.get('method') ?? 'get', query.get('url')];
+document.getElementById('reader').dataset.onLoad = `@${method}('${url}', { openWhenHidden: true })`;
 
 /** Read by the test: true if the library gave up or took the end of a response for the end of the stream. */
 window.finished = 0;
