@@ -76,6 +76,10 @@ impl Following<'_> {
         let mut has_drained = draining.has_started();
         loop {
             if context.nodes.is_valid() && member.is_free() && reader.is_wanted() && !has_drained {
+                if !reader.feed.is_repeatable() && !reader.feed.can_send() {
+                    // It would end the stream, and another gateway may be able to go on.
+                    sleep(arithmetic::scale(context.nodes.lease(), YIELDED)).await;
+                }
                 if owner.is_some() {
                     // Others have the same thought. Whoever is later finds it owned.
                     sleep(context.jitter(arithmetic::scale(context.nodes.lease(), CLAIM_SPREAD))).await;
@@ -206,6 +210,9 @@ const MAX_ASK_PAUSE: Duration = Duration::from_secs(5);
 /// The time without a sign of the owner after which a follower asks whether it still is the owner. An engine that lost what
 /// it had acknowledged may have lost the end of its ownership too, and nothing else tells of that.
 const QUIET_TIME: Duration = Duration::from_secs(30);
+
+/// The part of a lease for which a gateway waits that cannot go on with the stream.
+const YIELDED: f64 = 0.5;
 
 /// The part of a lease over which claims are spread after a death.
 const CLAIM_SPREAD: f64 = 0.1;

@@ -38,6 +38,8 @@ pub(super) enum SignedKind {
     Message,
     /// A revocation, or its removal.
     Revocation,
+    /// The name of a stream that equal requests share.
+    Request,
 }
 
 impl ClusterKeys {
@@ -55,6 +57,12 @@ impl ClusterKeys {
     /// Returns the name of a stream's log in the engine.
     pub fn log_id(&self, identity: &StreamIdentity) -> LogId {
         let tag = sign(&self.first, &[b"rillgate log\0", identity.0.as_slice()].concat());
+        LogId(tag.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// Returns the name of the log of what equal requests share, from their digest or the name that they share.
+    pub(super) fn request_id(&self, about: &[u8]) -> LogId {
+        let tag = sign(&self.first, &[b"rillgate request\0", about].concat());
         LogId(tag.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"))
     }
 
@@ -134,6 +142,7 @@ fn signed_bytes(kind: SignedKind, about: &[u8], message: &[u8]) -> Vec<u8> {
         SignedKind::Beat => b"rillgate beat\0",
         SignedKind::Message => b"rillgate message\0",
         SignedKind::Revocation => b"rillgate revocation record\0",
+        SignedKind::Request => b"rillgate request record\0",
     };
     [context, &(about.len() as u64).to_le_bytes(), about, message].concat()
 }

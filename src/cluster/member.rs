@@ -9,7 +9,8 @@
 //!
 //! [`MemberTask`](super::member_task::MemberTask) moves it.
 
-use std::cmp;
+mod words;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -22,7 +23,9 @@ use super::context::{ClusterContext, moment};
 use super::engine::{LogId, Stored};
 use super::message::{ANSWER_WAIT, StreamMessage};
 use super::record::{LogRecord, RecordHead};
-use crate::stream::{EventStream, Phase, ShareRole, SharedLog, StreamShare};
+use crate::stream::{EventStream, ShareRole, SharedLog, StreamShare};
+
+pub(super) use words::Doubt;
 
 /// One shared stream of this gateway.
 pub(super) struct Member {
@@ -30,6 +33,8 @@ pub(super) struct Member {
     log: LogId,
     route: Arc<str>,
     stream: Weak<EventStream>,
+    /// True if no other gateway can go on after this one, because the request must not be repeated.
+    is_sent_once: bool,
     /// Never held across an await.
     place: Mutex<Place>,
     /// Never held across an await.
@@ -52,17 +57,7 @@ pub(super) struct Member {
     looks_requested: AtomicU64,
     looks_done: watch::Sender<u64>,
     phase_changed: Notify,
-}
-
-/// The effect of another gateway's word on an ownership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// None.
-    None,
-    /// The engine has to be looked at.
-    Look,
-    /// Another gateway owns the stream.
-    Overtaken,
+    stop: Notify,
 }
 
 /// The last record that the stream's log has.
@@ -103,12 +98,18 @@ impl Place {
 
 impl Member {
     /// Creates the member of a stream that is being opened.
-    pub(super) fn new(context: Arc<ClusterContext>, log: LogId, stream: &Arc<EventStream>) -> Arc<Self> {
+    pub(super) fn new(
+        context: Arc<ClusterContext>,
+        log: LogId,
+        stream: &Arc<EventStream>,
+        is_sent_once: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             context,
             log,
             route: stream.key().route.clone(),
             stream: Arc::downgrade(stream),
+            is_sent_once,
             place: Mutex::default(),
             role: Mutex::new(ShareRole::Join),
             has_joined: AtomicBool::new(false),
@@ -122,6 +123,7 @@ impl Member {
             looks_requested: AtomicU64::new(0),
             looks_done: watch::channel(0).0,
             phase_changed: Notify::new(),
+            stop: Notify::new(),
         })
     }
 
@@ -283,59 +285,14 @@ impl Member {
         self.phase_changed.notified().await;
     }
 
+    /// Completes when the stream is to end before its end. Cancel-safe.
+    pub(super) async fn stop_requested(&self) {
+        self.stop.notified().await;
+    }
+
     /// Returns true if clients of this gateway read the stream.
     pub(super) fn has_readers(&self) -> bool {
         self.stream.upgrade().is_some_and(|stream| stream.subscribers() > 0)
-    }
-
-    /// Returns the phase for other gateways, if this one owns the stream.
-    pub(super) fn owned_phase(&self) -> Option<Vec<u8>> {
-        let phase = match self.role() {
-            ShareRole::Own => self.stream.upgrade()?.progress().phase,
-            ShareRole::Join | ShareRole::Follow => return None,
-        };
-        let is_own = !matches!(&phase, Phase::Retrying(Some(error)) if error.label() == "cluster");
-        let message = StreamMessage::PhaseIs { term: self.place.lock().term(), phase };
-        message.encode(&self.context.keys, &self.log).filter(|_| is_own)
-    }
-
-    /// Returns the phase for a gateway that takes this one for the owner of this term. Looks at the engine if it is not: it
-    /// may have forgotten the release, or the claim of another gateway.
-    pub(super) fn answer_phase(&self, term: u64) -> Option<Vec<u8>> {
-        if self.role() != ShareRole::Own || self.place().term() < term {
-            self.demand_look();
-        }
-        self.owned_phase()
-    }
-
-    /// Returns the claim of the stream for other gateways, if this one owns it.
-    pub(super) fn owned_claim(&self) -> Option<Vec<u8>> {
-        let (owner, place) = (self.context.nodes.me().to_owned(), self.place());
-        let life = place.head.as_ref().map_or(0, |head| head.life);
-        let message = StreamMessage::Owns { owner, life, term: place.term() };
-        message.encode(&self.context.keys, &self.log).filter(|_| self.role() == ShareRole::Own)
-    }
-
-    /// Returns what another gateway's word says about the ownership of this one.
-    pub(super) fn doubt(&self, word: &[u8]) -> Doubt {
-        let Some(word) = StreamMessage::decode(&self.context.keys, &self.log, word) else { return Doubt::None };
-        let place = self.place.lock();
-        let is_life = |life| place.head.as_ref().is_some_and(|head| head.life == life);
-        match word {
-            StreamMessage::Owns { owner, .. } if owner == self.context.nodes.me() => Doubt::None,
-            StreamMessage::Owns { life, term, .. } if is_life(life) => match term.cmp(&place.term()) {
-                cmp::Ordering::Less => Doubt::None,
-                // The engine has forgotten one of the two claims.
-                cmp::Ordering::Equal => Doubt::Look,
-                cmp::Ordering::Greater => Doubt::Overtaken,
-            },
-            StreamMessage::Owns { .. } => Doubt::Look,
-            StreamMessage::PhaseIs { term, .. } if term > place.term() => Doubt::Look,
-            StreamMessage::PhaseIs { .. }
-            | StreamMessage::WhoReads(_)
-            | StreamMessage::Reads
-            | StreamMessage::WhichPhase { .. } => Doubt::None,
-        }
     }
 }
 
@@ -373,6 +330,16 @@ impl SharedLog for Member {
             }
         }
         .boxed()
+    }
+
+    fn request_stop(&self) {
+        if self.role() == ShareRole::Own {
+            self.stop.notify_one();
+        }
+    }
+
+    fn is_bound_to_source(&self) -> bool {
+        self.is_sent_once && self.role() == ShareRole::Own
     }
 
     fn notify_reader(&self) {

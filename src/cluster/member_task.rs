@@ -16,7 +16,7 @@ use super::engine::{AppendError, EngineError, LiveRecord};
 use super::following::{FollowEnd, Following};
 use super::log_reader::{LogReader, Look};
 use super::member::{Member, Place};
-use super::message::decode_error;
+use super::message::{decode_error, encode_error};
 use super::nodes::NodesChange;
 use super::observer::{ClaimResult, ResetCause, ResyncCause};
 use super::owner::{OwnEnd, own};
@@ -25,7 +25,7 @@ use super::phases::OwnersWords;
 use super::record::{Owner, RecordHead, ReleaseReason};
 use super::release::{release, release_later};
 use crate::runtime::tasks::Draining;
-use crate::stream::{EventStream, Finished, OnEnd, OpenError, Phase, ShareRole, SharedFeed, SharedLog};
+use crate::stream::{EventStream, Finished, Incompletion, OnEnd, OpenError, Phase, ShareRole, SharedFeed, SharedLog};
 
 /// The task of one shared stream.
 pub(super) struct MemberTask {
@@ -39,6 +39,9 @@ pub(super) struct MemberTask {
     looked_at: Option<Instant>,
     /// The sequence of the record after which the log was last given up.
     given_up: Option<u64>,
+    /// The mark of a first claim, after which nothing was sent upstream. Whoever finds a claim of somebody else must
+    /// assume that it was.
+    unused_claim: Option<u64>,
 }
 
 /// Releases what a task owns, or may own, when it ends in any way.
@@ -63,7 +66,7 @@ impl MemberTask {
         let context = member.context();
         let (changes, draining) = (context.nodes.changes(), context.tasks.draining());
         let reader = LogReader::new(feed, member.clone());
-        Self { member, reader, changes, draining, joined_at: None, looked_at: None, given_up: None }
+        Self { member, reader, changes, draining, joined_at: None, looked_at: None, given_up: None, unused_claim: None }
     }
 
     /// Feeds the stream until it is complete, refused, or has to be opened anew.
@@ -125,20 +128,25 @@ impl MemberTask {
             if self.give_up(&place).await {
                 continue;
             }
-            if let Some(finished) = self.finished(&place) {
+            if let Some(finished) = self.finished(&place).or_else(|| self.forgotten(&place)) {
                 return finished;
             }
             if self.may_claim() {
                 if self.claim(&place).await {
                     live = None;
+                    let is_first = self.unused_claim.take().is_some();
                     let Self { member, reader, changes, draining, .. } = &mut self;
-                    match own(member, &mut reader.feed, changes, &mut words, draining).await {
+                    match own(member, &mut reader.feed, is_first, changes, &mut words, draining).await {
                         OwnEnd::Finished(finished) => return self.end_ownership(finished),
-                        OwnEnd::Draining => self.hand_over().await,
+                        OwnEnd::Draining => self.release(ReleaseReason::Drain).await,
+                        OwnEnd::Stopped => self.release(ReleaseReason::Stopped).await,
                         OwnEnd::Fenced => {}
                     }
                 }
                 continue;
+            }
+            if place.term() > 0 && self.unused_claim.is_none() {
+                self.reader.feed.discard_request();
             }
             let following = Following {
                 member: &self.member,
@@ -189,8 +197,41 @@ impl MemberTask {
             {
                 Some(self.reader.feed.refuse_for(decode_error(refusal)?, memory.saturating_sub(ago)))
             }
+            Owner::Released(reason @ (ReleaseReason::Broken | ReleaseReason::Stopped))
+                if ago < policy.retention.age =>
+            {
+                let is_stopped = *reason == ReleaseReason::Stopped;
+                stream.set_phase(Phase::Incomplete(match is_stopped {
+                    true => Incompletion::Stopped,
+                    false => Incompletion::Broken,
+                }));
+                Some(Finished::Incomplete)
+            }
             Owner::Node(_) | Owner::Released(_) => None,
         }
+    }
+
+    /// Returns the end of a stream of which nothing is left and that this gateway cannot begin, since its request must not
+    /// be repeated.
+    fn forgotten(&self, place: &Place) -> Option<Finished> {
+        let feed = &self.reader.feed;
+        if feed.is_repeatable() {
+            return None;
+        }
+        let is_left = match place.head.as_ref().map(|head| &head.owner) {
+            None => feed.can_send(),
+            // Whoever owned it may have sent the request. What there is of the answer is told, and then the break.
+            Some(Owner::Node(_) | Owner::Released(ReleaseReason::Drain | ReleaseReason::Unused)) => true,
+            Some(Owner::Released(
+                ReleaseReason::Refused { .. }
+                | ReleaseReason::Complete
+                | ReleaseReason::Broken
+                | ReleaseReason::Stopped
+                | ReleaseReason::Answered,
+            )) => false,
+        };
+        let forgotten = || OpenError::NotFound("no gateway has the stream any more".to_owned());
+        (!is_left).then(|| feed.refuse_for(forgotten(), FORGOTTEN_MEMORY))
     }
 
     /// Returns true if nobody owns the log and this gateway should.
@@ -242,6 +283,8 @@ impl MemberTask {
             written: moment.wall,
         };
         let payload = head.encode(&context.keys, self.member.log_id(), &state_at_end(self.stream()), moment);
+        let is_first = place.term() == 0 || self.unused_claim == Some(place.mark());
+        self.unused_claim = is_first.then_some(head.mark);
         self.member.claiming(head.term);
         let after = self.sequence_to_follow(place).await;
         let result = context.engine.append(self.member.log_id(), after, payload).await;
@@ -294,22 +337,25 @@ impl MemberTask {
         let context = self.member.context().clone();
         let claim = self.member.take_claim();
         if let (Finished::Refused(memory), Some(term)) = (&finished, claim) {
-            let refusal = match self.stream().progress().phase {
-                Phase::Refused(error) => super::message::encode_error(&error),
-                Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete | Phase::Incomplete(_) => None,
-            };
             let (later, log, memory) = (context.clone(), *self.member.log_id(), *memory);
-            let reason = refusal.map_or(ReleaseReason::Unused, |refusal| ReleaseReason::Refused { refusal, memory });
+            let refused = |refusal| ReleaseReason::Refused { refusal, memory };
+            let reason = match self.stream().progress().phase {
+                Phase::Refused(error) if matches!(*error, OpenError::Answered(_)) => ReleaseReason::Answered,
+                Phase::Refused(error) => encode_error(&error).map_or(ReleaseReason::Unused, refused),
+                Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete | Phase::Incomplete(_) => {
+                    ReleaseReason::Unused
+                }
+            };
             context.tasks.spawn("release", async move { release(&later, log, term, reason).await });
         }
         finished
     }
 
-    /// Releases the log, so that another gateway owns it before this one has left.
-    async fn hand_over(&self) {
+    /// Releases the log: another gateway owns it before this one has left, or the next look ends the stream.
+    async fn release(&self, reason: ReleaseReason) {
         if let Some(term) = self.member.take_claim() {
-            info!(stream = %self.stream().key().excerpt(), "stream released: draining");
-            release(self.member.context(), *self.member.log_id(), term, ReleaseReason::Drain).await;
+            info!(stream = %self.stream().key().excerpt(), reason = reason.label(), "stream released");
+            release(self.member.context(), *self.member.log_id(), term, reason).await;
         }
     }
 
@@ -338,6 +384,9 @@ impl MemberTask {
         }
     }
 }
+
+/// The time for which a stream that no gateway has is known to be none.
+const FORGOTTEN_MEMORY: Duration = Duration::from_secs(1);
 
 /// The pause before another look.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::engine::LogId;
 use super::keys::{ClusterKeys, SignedKind};
 use crate::runtime::moment::milliseconds;
-use crate::stream::{BinaryDecoder, BinaryEncoder, MAX_RETRY_AFTER, OpenError, Phase};
+use crate::stream::{BinaryDecoder, BinaryEncoder, MAX_RETRY_AFTER, OpenError, Phase, StopOutcome, StopRequest};
 
 /// A message about a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub(super) enum StreamMessage {
         /// The owner's term.
         term: u64,
     },
+    /// A client wants a stream stopped. Asked about the name of the stream, not about its log.
+    Stop(StopRequest),
+    /// The answer to that of the gateway that reads the upstream.
+    Stopped(StopOutcome),
 }
 
 impl StreamMessage {
@@ -62,6 +66,11 @@ impl StreamMessage {
                 }
             }
             Self::Owns { owner, life, term } => encoder.byte(OWNS).bytes(owner.as_bytes()).number(*life).number(*term),
+            Self::Stop(StopRequest { name, route, path, subject }) => {
+                encoder.byte(STOP).bytes(name.as_bytes()).bytes(route.as_bytes()).bytes(path.as_bytes());
+                encoder.bytes(subject.as_ref().map_or(&[], |subject| &subject[..]))
+            }
+            Self::Stopped(outcome) => encoder.byte(STOPPED).byte(u8::from(*outcome == StopOutcome::Stopped)),
         };
         Some(keys.sign(SignedKind::Message, &log.0, encoder.into_bytes()))
     }
@@ -90,6 +99,18 @@ impl StreamMessage {
                 let owner = decoder.text()?.to_owned();
                 Self::Owns { owner, life: decoder.number()?, term: decoder.number()? }
             }
+            STOP => {
+                let mut text = || decoder.text().map(str::to_owned);
+                let (name, route, path) = (text()?, text()?, text()?);
+                let subject = Some(decoder.bytes()?).filter(|subject| !subject.is_empty());
+                let subject = subject.map(TryInto::try_into).transpose().ok()?;
+                Self::Stop(StopRequest { name, route, path, subject })
+            }
+            STOPPED => Self::Stopped(match decoder.byte()? {
+                0 => StopOutcome::NotOpener,
+                1 => StopOutcome::Stopped,
+                _ => return None,
+            }),
             _ => return None,
         };
         decoder.is_at_end().then_some(message)
@@ -138,6 +159,8 @@ const READS: u8 = 2;
 const WHICH_PHASE: u8 = 3;
 const PHASE_IS: u8 = 4;
 const OWNS: u8 = 5;
+const STOP: u8 = 6;
+const STOPPED: u8 = 7;
 const LIVE: u8 = 1;
 const BROKEN: u8 = 2;
 const FAILING: u8 = 3;
@@ -154,6 +177,10 @@ mod tests {
     use crate::secret::Secret;
 
     const LOG: LogId = LogId([5; 16]);
+
+    fn stop(subject: Option<[u8; 32]>) -> StopRequest {
+        StopRequest { name: "n".to_owned(), route: "chat".to_owned(), path: "/chat".to_owned(), subject }
+    }
 
     #[test]
     fn messages_are_read_as_they_were_written() {
@@ -175,8 +202,13 @@ mod tests {
             StreamMessage::PhaseIs { term: 7, phase: Phase::Live },
             StreamMessage::PhaseIs { term: 7, phase: Phase::Retrying(None) },
             StreamMessage::Owns { owner: "c".to_owned(), life: 3, term: 7 },
+            StreamMessage::Stop(stop(None)),
+            StreamMessage::Stop(stop(Some([9; 32]))),
+            StreamMessage::Stopped(StopOutcome::Stopped),
+            StreamMessage::Stopped(StopOutcome::NotOpener),
         ];
-        let failing = |error| StreamMessage::PhaseIs { term: 8, phase: Phase::Retrying(Some(Arc::new(error))) };
+        let failing =
+            |error: OpenError| StreamMessage::PhaseIs { term: 8, phase: Phase::Retrying(Some(Arc::new(error))) };
         messages.extend(errors.map(failing));
 
         for message in messages {

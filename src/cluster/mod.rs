@@ -28,6 +28,7 @@ mod owning;
 mod phases;
 mod record;
 mod release;
+mod requests;
 mod revocations;
 mod service;
 mod settings;

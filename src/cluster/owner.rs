@@ -27,14 +27,18 @@ pub(super) enum OwnEnd {
     Finished(Finished),
     /// The gateway drains. The log is not released yet.
     Draining,
+    /// A client has stopped the stream. The log is not released yet.
+    Stopped,
     /// Another gateway owns the log, or the lease is over for good.
     Fenced,
 }
 
-/// Owns the log until the stream ends, another gateway owns it, or this one drains.
+/// Owns the log until the stream ends, another gateway owns it, or this one drains. A request that must not be repeated is
+/// sent by the first owner only (`is_first`), which keeps it while it drains. A later owner ends the stream.
 pub(super) async fn own(
     member: &Arc<Member>,
     feed: &mut SharedFeed,
+    is_first: bool,
     changes: &mut watch::Receiver<NodesChange>,
     words: &mut OwnersWords,
     draining: &mut Draining,
@@ -42,7 +46,8 @@ pub(super) async fn own(
     member.set_role(ShareRole::Own);
     let (stream, context) = (feed.stream().clone(), member.context().clone());
     let owning = Arc::new(Owning::new(member.clone(), stream.clone()));
-    let has_past = member.place().has_been_live();
+    let is_sent_once = !feed.is_repeatable();
+    let has_past = if is_sent_once { !is_first } else { member.place().has_been_live() };
     if is_away(&stream.progress().phase) {
         stream.set_phase(Phase::Retrying(None));
     }
@@ -76,7 +81,8 @@ pub(super) async fn own(
             let idle_at = (owning.stored_at() + age / 2).max(Instant::now() + LEAST_IDLE);
             tokio::select! {
                 biased;
-                _ = draining.started() => break OwnEnd::Draining,
+                _ = draining.started(), if !is_sent_once => break OwnEnd::Draining,
+                () = member.stop_requested() => break OwnEnd::Stopped,
                 changed = changes.changed() => {
                     if changed.is_err() {
                         break OwnEnd::Fenced;

@@ -41,6 +41,7 @@ enum Change {
     Nothing,
     Live,
     Complete,
+    Broken,
 }
 
 impl Owning {
@@ -116,6 +117,7 @@ impl Owning {
             prev: before.mark,
             owner: match change {
                 Change::Complete => Owner::Released(ReleaseReason::Complete),
+                Change::Broken => Owner::Released(ReleaseReason::Broken),
                 Change::Nothing | Change::Live => Owner::Node(context.nodes.me().to_owned()),
             },
             first: before.end(),
@@ -238,6 +240,10 @@ impl Commit for Owning {
 
     fn completed(&self) -> BoxFuture<'_, Result<(), Fenced>> {
         self.store(Vec::new(), Change::Complete).boxed()
+    }
+
+    fn broken(&self) -> BoxFuture<'_, Result<(), Fenced>> {
+        self.store(Vec::new(), Change::Broken).boxed()
     }
 
     fn max_entry(&self) -> usize {

@@ -73,6 +73,12 @@ pub(super) enum ReleaseReason {
     },
     /// The upstream has ended the stream.
     Complete,
+    /// The stream has ended before its end, because its request must not be repeated.
+    Broken,
+    /// A client has stopped the stream.
+    Stopped,
+    /// The upstream answered with something else than an event stream.
+    Answered,
 }
 
 /// A record as it was read.
@@ -111,6 +117,9 @@ impl RecordHead {
                 encoder.bytes(&[]).byte(REFUSED).bytes(refusal).number(milliseconds(*memory))
             }
             Owner::Released(ReleaseReason::Complete) => encoder.bytes(&[]).byte(COMPLETED),
+            Owner::Released(ReleaseReason::Broken) => encoder.bytes(&[]).byte(BROKEN),
+            Owner::Released(ReleaseReason::Stopped) => encoder.bytes(&[]).byte(STOPPED),
+            Owner::Released(ReleaseReason::Answered) => encoder.bytes(&[]).byte(ANSWERED),
         };
         encoder.number(self.seed[0]).number(self.seed[1]).bytes(self.epoch.as_bytes());
         encoder.number(self.first).number(self.count).optional(self.retry.map(milliseconds));
@@ -129,6 +138,21 @@ impl RecordHead {
         match &self.owner {
             Owner::Node(node) => Some(node),
             Owner::Released(_) => None,
+        }
+    }
+}
+
+impl ReleaseReason {
+    /// Returns the word for the reason.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Unused => "unused",
+            Self::Refused { .. } => "refused",
+            Self::Complete => "complete",
+            Self::Broken => "broken",
+            Self::Stopped => "stopped",
+            Self::Answered => "answered",
         }
     }
 }
@@ -183,6 +207,9 @@ fn decode_message(message: &[u8], now: Moment) -> Option<LogRecord> {
             Owner::Released(ReleaseReason::Refused { refusal, memory })
         }
         COMPLETED => Owner::Released(ReleaseReason::Complete),
+        BROKEN => Owner::Released(ReleaseReason::Broken),
+        STOPPED => Owner::Released(ReleaseReason::Stopped),
+        ANSWERED => Owner::Released(ReleaseReason::Answered),
         _ => return None,
     };
     let seed = [decoder.number()?, decoder.number()?];
@@ -232,6 +259,9 @@ const DRAINED: u8 = 1;
 const UNUSED: u8 = 2;
 const REFUSED: u8 = 3;
 const COMPLETED: u8 = 4;
+const BROKEN: u8 = 5;
+const STOPPED: u8 = 6;
+const ANSWERED: u8 = 7;
 const COMPLETE: u8 = 1;
 const LIVE: u8 = 2;
 

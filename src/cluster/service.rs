@@ -5,9 +5,11 @@
 //!                         └─ beats, questions, reconnects: one task each
 //! ```
 
+mod answers;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -20,17 +22,15 @@ use tracing::{info, warn};
 
 use super::beat::{Beat, StreamCounts};
 use super::context::{ClusterContext, MAX_CLAIMS, RandomBits, RecentWrites};
-use super::engine::{Engine, EngineState, LogId, Question};
+use super::engine::{Engine, EngineState, LogId};
 use super::keys::ClusterKeys;
 use super::member::Member;
 use super::member_task::MemberTask;
-use super::message::StreamMessage;
 use super::nodes::{NodeView, Nodes};
 use super::observer::{ClusterErrorKind, ClusterObserver, ResyncCause};
-use super::release::release_later;
 use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
-use crate::stream::{Finished, ShareRole, SharedFeed, SharedLog, SharedLogs};
+use crate::stream::{Finished, ShareRole, SharedFeed, SharedLog, SharedLogs, StopHandler};
 
 /// The settings of a gateway in a cluster.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct Cluster {
     beat_failure: Mutex<Option<String>>,
     /// Never held across an await.
     members: Mutex<Members>,
+    /// Stops streams that other gateways' clients want stopped.
+    stops: OnceLock<Arc<dyn StopHandler>>,
 }
 
 /// The members by log. Those that are gone are removed whenever the map has doubled.
@@ -92,7 +94,8 @@ impl Cluster {
     pub(super) fn start_with(context: ClusterContext, host: String) -> Arc<Self> {
         info!(node = context.nodes.me(), host, "cluster joined");
         let (beat_failure, members) = (Mutex::default(), Mutex::default());
-        let cluster = Arc::new(Self { context: Arc::new(context), host, beat_failure, members });
+        let cluster =
+            Arc::new(Self { context: Arc::new(context), host, beat_failure, members, stops: OnceLock::new() });
         let tasks = &cluster.context.tasks;
         for (name, task) in [
             ("cluster beat", Self::beat as fn(Arc<Self>) -> BoxFuture<'static, ()>),
@@ -114,6 +117,16 @@ impl Cluster {
             });
         }
         cluster
+    }
+
+    /// Has `handler` stop streams that clients of other gateways want stopped. Only the first one counts.
+    pub fn handle_stops(&self, handler: Arc<dyn StopHandler>) {
+        let _ = self.stops.set(handler);
+    }
+
+    /// Returns what all streams use.
+    pub(super) fn context(&self) -> &Arc<ClusterContext> {
+        &self.context
     }
 
     /// Returns the node id: random for each run of the gateway.
@@ -281,49 +294,6 @@ impl Cluster {
         }
     }
 
-    /// Answers the questions of other gateways.
-    fn answer(self: Arc<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            loop {
-                match self.context.engine.questions().await {
-                    Ok(mut questions) => {
-                        while let Some(question) = questions.next().await {
-                            self.answer_one(&question).await;
-                        }
-                    }
-                    Err(error) => self.context.count_error(&error),
-                }
-                sleep(RESUBSCRIBE_PAUSE).await;
-            }
-        })
-    }
-
-    async fn answer_one(&self, question: &Question) {
-        let (context, log) = (&self.context, &question.log);
-        let member = self.member(log);
-        let answer = match StreamMessage::decode(&context.keys, log, &question.payload) {
-            Some(StreamMessage::WhoReads(node)) if node != self.node() => {
-                let has_readers = member.is_some_and(|member| member.has_readers());
-                StreamMessage::Reads.encode(&context.keys, log).filter(|_| has_readers)
-            }
-            Some(StreamMessage::WhichPhase { owner, term }) if owner == self.node() => match member {
-                Some(member) => member.answer_phase(term),
-                // The engine has forgotten the release.
-                None => {
-                    release_later(context, *log, term);
-                    None
-                }
-            },
-            Some(StreamMessage::WhoReads(_) | StreamMessage::WhichPhase { .. }) => None,
-            Some(StreamMessage::Reads | StreamMessage::PhaseIs { .. } | StreamMessage::Owns { .. }) | None => None,
-        };
-        if let Some(answer) = answer
-            && let Err(error) = context.engine.answer(question, answer.into()).await
-        {
-            context.count_error(&error);
-        }
-    }
-
     /// Finds out after each reconnect which streams have records that did not arrive.
     fn reconcile(self: Arc<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
@@ -362,7 +332,7 @@ impl Cluster {
 impl SharedLogs for Cluster {
     fn open(&self, feed: SharedFeed) -> (Arc<dyn SharedLog>, BoxFuture<'static, Finished>) {
         let log = self.context.keys.log_id(&feed.stream().key().identity);
-        let member = Member::new(self.context.clone(), log, feed.stream());
+        let member = Member::new(self.context.clone(), log, feed.stream(), !feed.is_repeatable());
         let mut members = self.members.lock();
         if members.by_log.len() >= 2 * members.swept_at.max(LEAST_SWEPT) {
             members.by_log.retain(|_, member| member.strong_count() > 0);

@@ -17,7 +17,7 @@ use crate::cluster::{
 };
 use crate::route::{LogStorage, Routes};
 use crate::runtime::tasks::Tasks;
-use crate::stream::{ShareRole, SharedLogs};
+use crate::stream::{ShareRole, SharedLogs, SharedRequests, StopHandler};
 use crate::telemetry::{ClusterMetrics, ClusterRole, Metrics};
 
 /// The connection of a gateway to its cluster.
@@ -53,6 +53,16 @@ impl ClusterLink {
     /// Returns what shares the logs of streams.
     pub(super) fn shared_logs(&self) -> Arc<dyn SharedLogs> {
         self.cluster.clone()
+    }
+
+    /// Returns what agrees with other gateways on the streams that requests open.
+    pub(super) fn shared_requests(&self) -> Arc<dyn SharedRequests> {
+        self.cluster.clone()
+    }
+
+    /// Has `handler` stop streams that clients of other gateways want stopped.
+    pub(super) fn handle_stops(&self, handler: Arc<dyn StopHandler>) {
+        self.cluster.handle_stops(handler);
     }
 
     /// Shares the revocations of this store.

@@ -23,7 +23,9 @@ use crate::admin::{Admin, Readiness};
 use crate::auth::Tickets;
 use crate::config::{Config, DrainSettings};
 use crate::forward::{ExchangeLimits, Forwarder};
-use crate::http::{self, App, PostBodyLimits, PostStreams, StaticPage, StreamOpenLimits, SubscriptionLimits};
+use crate::http::{
+    self, App, PostBodyLimits, PostStops, PostStreams, StaticPage, StreamOpenLimits, SubscriptionLimits,
+};
 use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
 use crate::runtime::file_budget::FileBudget;
@@ -105,6 +107,7 @@ impl Gateway {
             ),
             post_streams: PostStreams::default(),
             post_bodies,
+            shared_requests: cluster.as_ref().map(|cluster| cluster.shared_requests()),
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,
             tickets,
@@ -117,8 +120,12 @@ impl Gateway {
         };
         let listeners = sockets::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
+        let app = Arc::new(app);
+        if let Some(cluster) = &cluster {
+            cluster.handle_stops(Arc::new(PostStops::new(&app)));
+        }
         let state = GatewayState {
-            app: Arc::new(app),
+            app,
             accept_limits: AcceptLimits::new(limits, files, metrics.shares()),
             metrics,
             memory,

@@ -15,7 +15,7 @@ use crate::forward::ExchangeLimits;
 use crate::limits::SharedLimits;
 use crate::route::Routes;
 use crate::runtime::tasks::Tasks;
-use crate::stream::Streams;
+use crate::stream::{SharedRequests, Streams};
 use crate::telemetry::RouteMetrics;
 
 /// The state that all requests share. There is one for the life of the gateway.
@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub exchange_limits: ExchangeLimits,
     /// The streams that were opened by `POST`.
     pub post_streams: PostStreams,
+    /// Agrees with other gateways on the streams that `POST`s open, if there are any.
+    pub shared_requests: Option<Arc<dyn SharedRequests>>,
     /// The bounds on the bodies of `POST`s that open streams.
     pub post_bodies: PostBodyLimits,
     /// The rates at which requests open streams.

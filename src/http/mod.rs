@@ -25,7 +25,7 @@ mod upgrade;
 pub(crate) use app::App;
 pub use app::StaticPage;
 pub use delivery::notice::EVENT_TYPE;
-pub(crate) use post::{PostBodyLimits, PostStreams};
+pub(crate) use post::{PostBodyLimits, PostStops, PostStreams};
 pub use request::query::Query;
 pub use request::shared_values::query_parameters;
 pub use response::body::AppBody;

@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::event_stream::EventStream;
-use super::feed::{Finished, Ingest, OpenError};
+use super::feed::{Finished, OpenError};
+use super::feeder::Feeder;
 use super::key::StreamKey;
 use super::log::{LogStorage, OnEnd};
 use super::log_memory::{LogMemory, OpenStreams};
@@ -191,6 +191,7 @@ impl Streams {
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
                 let charge = MemoryCharge::new(self.ledger(), MemoryKind::Streams, STREAM_WEIGHT);
+                let ends = if spec.attempts.may_repeat() { UnusedEnd::Forgotten } else { UnusedEnd::Incomplete };
                 let feeder = match shared {
                     None => Feeder::Ingest(spec, charge),
                     Some(shared) => {
@@ -200,7 +201,7 @@ impl Streams {
                         Feeder::Shared(feeding)
                     }
                 };
-                let task = Box::pin(self.clone().run_stream(stream, feeder, file));
+                let task = Box::pin(self.clone().run_stream(stream, feeder, ends, file));
                 self.tasks.spawn_on(&Handle::current(), "ingest", key.clone(), task);
                 Ok(subscription)
             }
@@ -256,7 +257,7 @@ impl Streams {
         self.expire();
     }
 
-    async fn run_stream(self, stream: Arc<EventStream>, feeder: Feeder, _file: FilePermit) {
+    async fn run_stream(self, stream: Arc<EventStream>, feeder: Feeder, ends: UnusedEnd, _file: FilePermit) {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
             finished = feeder.run(&stream, &self.memory) => finished,
@@ -265,7 +266,7 @@ impl Streams {
                 stream.set_phase(Phase::Incomplete(Incompletion::Stopped));
                 Finished::Incomplete
             }
-            () = self.deregister_when_unused(&stream) => {
+            () = self.deregister_when_unused(&stream, ends) => {
                 debug!(stream = %stream.key().excerpt(), "stream closed: no subscribers");
                 return;
             }
@@ -284,7 +285,7 @@ impl Streams {
     }
 
     /// Completes when the stream had no reader for its linger and was removed.
-    async fn deregister_when_unused(&self, stream: &Arc<EventStream>) {
+    async fn deregister_when_unused(&self, stream: &Arc<EventStream>, ends: UnusedEnd) {
         let mut draining = self.tasks.draining();
         let mut kept_open = self.kept_open.subscribe();
         loop {
@@ -301,8 +302,8 @@ impl Streams {
                 _ = draining.started() => {}
             }
             if let Some(shared) = stream.shared()
-                && !draining.has_started()
-                && shared.is_read_elsewhere().await
+                && (shared.is_bound_to_source() || !draining.has_started())
+                && (draining.has_started() || shared.is_read_elsewhere().await)
             {
                 sleep(SHARED_INTERVAL).await;
                 continue;
@@ -315,8 +316,14 @@ impl Streams {
             let mut open = self.open.lock();
             // Under the lock no reader can arrive. A reader that came and left within the linger has restarted it.
             if stream.subscribers() == 0 && stream.subscriptions_begun() == begun && !is_kept {
-                deregister(&mut open, stream);
-                return;
+                let feeds_it = stream.shared().is_none_or(|shared| shared.is_bound_to_source());
+                if ends == UnusedEnd::Forgotten || !feeds_it || draining.has_started() || !stream.has_been_live() {
+                    deregister(&mut open, stream);
+                    return;
+                }
+                drop(open);
+                stream.request_stop();
+                sleep(SHARED_INTERVAL).await;
             }
         }
     }
@@ -330,21 +337,13 @@ impl Streams {
     }
 }
 
-/// What feeds a stream.
-enum Feeder {
-    /// Its own ingest.
-    Ingest(StreamSpec, MemoryCharge),
-    /// A log that other gateways share.
-    Shared(BoxFuture<'static, Finished>),
-}
-
-impl Feeder {
-    async fn run(self, stream: &Arc<EventStream>, memory: &LogMemory) -> Finished {
-        match self {
-            Self::Ingest(spec, charge) => Ingest::new(stream.clone(), spec, memory.clone(), charge).run().await,
-            Self::Shared(feeding) => feeding.await,
-        }
-    }
+/// The end of a stream that had no reader for its linger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnusedEnd {
+    /// It is removed, and opened again for the next reader.
+    Forgotten,
+    /// It cannot be opened again, so it ends, and what it has is kept.
+    Incomplete,
 }
 
 /// Completes when a stream that nothing feeds any more is of no use to new readers.
@@ -393,7 +392,7 @@ impl Drop for DeregisterOnDrop<'_> {
     }
 }
 
-/// The least time between two questions whether other gateways read a stream that nobody reads here.
+/// The time between two looks at a stream that nobody reads here: whether other gateways do, and whether it has ended.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The interval for calls of [`Streams::expire`].

@@ -39,6 +39,24 @@ impl SharedFeed {
         self.spec.attempts == Attempts::Unlimited
     }
 
+    /// Returns true if the request may reach the upstream twice, so that another gateway can go on after the one that
+    /// sent it.
+    pub fn is_repeatable(&self) -> bool {
+        self.spec.attempts.may_repeat()
+    }
+
+    /// Returns true if this gateway has a request that it could send.
+    pub fn can_send(&self) -> bool {
+        self.spec.source.can_open()
+    }
+
+    /// Gives up a request that must not be repeated: another gateway has sent one like it.
+    pub fn discard_request(&self) {
+        if !self.is_repeatable() {
+            self.spec.source.discard();
+        }
+    }
+
     /// Appends entries as another gateway wrote them, and wakes the readers. Waits if memory is short.
     ///
     /// Not cancel-safe: entries are appended in portions.

@@ -20,6 +20,12 @@ pub trait SharedLog: fmt::Debug + Send + Sync {
     /// that cannot be known.
     fn is_read_elsewhere(&self) -> BoxFuture<'static, bool>;
 
+    /// Asks to end the stream before its end. Without effect where this gateway does not read the upstream.
+    fn request_stop(&self);
+
+    /// Returns true if this gateway must go on reading the upstream while it drains: no other one can.
+    fn is_bound_to_source(&self) -> bool;
+
     /// Notifies that a reader has come.
     fn notify_reader(&self);
 

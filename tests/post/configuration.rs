@@ -40,7 +40,7 @@ fn what_would_share_or_send_by_accident_is_refused() {
         (chat("key = \"body\"\nforward_headers = [\"x-key\"]", ""), "is already set by the upstream's headers"),
         (chat("key = \"body\"\nforward_headers = [\"accept\"]", ""), "is sent in any case"),
         (chat("key = \"body\"", "[routes.replay]\nread_through = true"), "would send a POST again"),
-        (chat("key = \"body\"", "[routes.replay]\nstore = \"cluster\""), "not shared by gateways yet"),
+        (chat("key = \"body\"", "[routes.replay]\nstore = \"cluster\""), "needs a [cluster] table"),
         (chat("key = \"body\"", "").replace("upstream =", "on_end = \"reconnect\"\nupstream ="), "needs post.retry"),
         (chat("key = \"body\"", "").replace("upstream =", "open = \"always\"\nupstream ="), "each POST may open one"),
         (chat("key = \"body\"", "[routes.share]\nquery = [\"rillgate-stream\"]"), "reserved for the gateway"),

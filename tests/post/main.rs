@@ -14,6 +14,8 @@ mod configuration;
 mod fixture;
 mod producer;
 mod refusals;
+#[cfg(feature = "cluster")]
+mod several_gateways;
 mod sharing;
 mod stream_urls;
 #[path = "../gateway/support/mod.rs"]

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 
 use crate::fixture::{
-    PROTOCOLS, ask, bearer, chat, config, data, last_id, producer_behind_gateway, public_chat, send, start,
+    PROTOCOLS, ask, bearer, chat, config, data, last_id, producer_behind_gateway, public_chat, request, send, start,
 };
 use crate::producer::Producer;
 use crate::support::client::Client;
@@ -111,6 +111,7 @@ async fn a_client_that_disconnects_does_not_stop_the_producer_until_the_linger_i
         producer.emit("one");
         reading.until("data: one").await;
 
+        let url = reading.url();
         drop(reading);
         let mut back = ask(&client, "alice", "{}", &[]).await;
         producer.emit("two");
@@ -120,6 +121,10 @@ async fn a_client_that_disconnects_does_not_stop_the_producer_until_the_linger_i
 
         eventually(DEADLINE, || async { producer.open() == 0 }).await;
         assert_eq!(producer.asked().len(), 1);
+        let kept = request(&client, Method::GET, "alice", &url, &[]).await.whole().await;
+        assert_eq!(data(&kept), ["one", "two"], "what there is of the answer is kept");
+        let _new = ask(&client, "alice", "{}", &[]).await;
+        assert_eq!(producer.asked().len(), 2, "a stopped answer is not the answer to a new request");
     }
 }
 

@@ -206,9 +206,6 @@ pub(super) fn replay(
     if is_opened_by_post && table.read_through.get() {
         table.read_through.report("would send a POST again: not allowed beside [routes.post]");
     }
-    if is_opened_by_post && storage == LogStorage::Cluster {
-        table.store.report("streams opened by POST are not shared by gateways yet: use \"memory\" or \"disk\"");
-    }
     let replay = ReplaySettings {
         start: table.start.value().and_then(|value| start(&value)).unwrap_or(default_start),
         on_gap: table.on_gap.get(),

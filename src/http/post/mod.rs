@@ -15,6 +15,7 @@ mod post_key;
 mod post_source;
 mod post_streams;
 mod request_body;
+mod stops;
 mod stream_url;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::route::{PostSettings, Route};
 pub(crate) use body_limits::PostBodyLimits;
 pub(super) use open::respond;
 pub(crate) use post_streams::PostStreams;
+pub(crate) use stops::PostStops;
 pub(super) use stream_url::{is_stream_url, read, stop};
 
 /// A request to a route with `[routes.post]`.

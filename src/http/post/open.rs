@@ -1,4 +1,7 @@
 //! A `POST`: joins the stream of an equal request, or opens one.
+//!
+//! Where gateways share the route's streams, they agree on the stream first. Whoever owns it sends its request, so a request
+//! that is not sent here is sent by another gateway for another client.
 
 use std::sync::Arc;
 
@@ -10,6 +13,7 @@ use super::post_source::PostSource;
 use super::post_streams::PostStream;
 use super::request_body::{PostBody, check_head, read_body};
 use super::{PostRequest, STREAM_PARAMETER, answer};
+use crate::http::app::App;
 use crate::http::delivery::pending_resume::HistoryRequest;
 use crate::http::request::auth;
 use crate::http::request::client_info::ClientInfo;
@@ -19,11 +23,13 @@ use crate::http::request::shared_values::SharedValues;
 use crate::http::request::target::RequestTarget;
 use crate::http::request::trace::hex;
 use crate::http::response::body::AppBody;
-use crate::http::response::rejection::Rejection;
+use crate::http::response::rejection::{PostRefusal, Rejection};
 use crate::http::subscribe::{AdmittedReader, deliver, longest_wait, source_headers, stream_spec};
 use crate::listen::RequestBody;
-use crate::route::{PostSettings, Route, WhenDown, percent};
-use crate::stream::{Attempts, SourceMethod, SourceRequest, StreamKey, StreamSpec};
+use crate::route::{LogStorage, PostSettings, Route, WhenDown, percent};
+use crate::stream::{
+    Attempts, EventSource, OpenError, RequestOffer, SharedRequests, SourceMethod, SourceRequest, StreamKey, StreamSpec,
+};
 
 /// Responds to a `POST` with a stream, or with what its upstream answers instead.
 ///
@@ -67,44 +73,107 @@ pub(in crate::http) async fn respond(
     };
     let key = PostKey::new(settings, head, &parts)?;
     let has_id = params.after != LastEventId::None;
-    let new = new_stream(route, settings, captures, target, &shared.key, key);
-    let joined = app.post_streams.find(&app.streams, &new.request, has_id)?;
-
-    let key = joined.as_ref().map_or(&new.key, |post| &post.key);
-    let permit = app.subscription_limits.acquire(grant.as_ref(), address, key)?;
-    if joined.is_none() {
-        app.stream_opens.acquire(address, key.route.clone(), longest_wait(route)).await?;
-    }
-    let spec = |key: &StreamKey| {
-        let resource = route.resource(captures, &key.shared);
-        let source = route.upstream.source(SourceRequest {
-            method: SourceMethod::Post,
-            path: resource.path,
-            query: resource.query,
-            headers: source_headers(fields.fields.into_iter().chain(shared.headers).collect()),
-            body: bytes,
-            is_idempotent: settings.retry,
-            trace: source_headers(trace.headers()),
-        });
-        post_spec(route, settings, PostSource::new(source, charge, settings.retry))
+    let request_to_send = SourceRequest {
+        method: SourceMethod::Post,
+        headers: source_headers(fields.fields.into_iter().chain(shared.headers).collect()),
+        body: bytes,
+        is_idempotent: settings.retry,
+        trace: source_headers(trace.headers()),
+        ..SourceRequest::default()
     };
-    let (post, subscription) = app
-        .post_streams
-        .join_or_open(&app.streams, new, has_id, |key| app.streams.subscribe_from(address, key, || spec(key)))?;
+    let mut unsent = Some((request_to_send, Arc::new(charge)));
+    let mut attempts = 0;
+    loop {
+        let new = new_stream(route, settings, captures, target, &shared.key, key.clone(), new_name());
+        let joined = app.post_streams.find(&app.streams, &new.request, has_id)?;
+        let new = match shared_requests(app, route).filter(|_| joined.is_none()) {
+            Some(requests) => {
+                let name = agree(requests, app, route, &new, has_id).await?;
+                new_stream(route, settings, captures, target, &shared.key, key.clone(), name)
+            }
+            None => new,
+        };
+        let stream_key = joined.as_ref().map_or(&new.key, |post| &post.key);
+        let permit = app.subscription_limits.acquire(grant.as_ref(), address, stream_key)?;
+        if !app.streams.contains(stream_key) {
+            app.stream_opens.acquire(address, stream_key.route.clone(), longest_wait(route)).await?;
+        }
+        let is_shared = shared_requests(app, route).is_some();
+        // What another gateway answers with something else than a stream is asked again: for this client, it was not sent.
+        let sent = if is_shared { unsent.clone() } else { unsent.take() };
+        let spec = |key: &StreamKey| {
+            let resource = route.resource(captures, &key.shared);
+            let source = match sent {
+                Some((sent, charge)) => {
+                    let sent = SourceRequest { path: resource.path, query: resource.query, ..sent };
+                    PostSource::new(route.upstream.source(sent), charge, settings.retry)
+                }
+                None => PostSource::gone(),
+            };
+            post_spec(route, settings, source)
+        };
+        let (post, subscription) = app
+            .post_streams
+            .join_or_open(&app.streams, new, has_id, |key| app.streams.subscribe_from(address, key, || spec(key)))?;
 
-    let location = location(target, &post);
-    let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params };
-    let history = || HistoryRequest { source: Arc::new(PostSource::gone()), owner: None };
-    let mut response = deliver(admitted, subscription, history).await.or_else(answer::pass_on)?;
-    if !matches!(response.body(), AppBody::Answer(_)) {
-        response.headers_mut().insert(CONTENT_LOCATION, location);
+        let location = location(target, &post);
+        let (client, grant, params) = (client.clone(), grant.clone(), params.clone());
+        let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params };
+        let history = || HistoryRequest { source: Arc::new(PostSource::gone()), owner: None };
+        attempts += 1;
+        let mut response = match deliver(admitted, subscription, history).await {
+            Err(rejection) if is_shared && is_forgotten(&rejection) && attempts < MAX_ATTEMPTS => continue,
+            outcome => outcome.or_else(answer::pass_on)?,
+        };
+        if !matches!(response.body(), AppBody::Answer(_)) {
+            response.headers_mut().insert(CONTENT_LOCATION, location);
+        }
+        return Ok(response);
     }
-    Ok(response)
+}
+
+/// Returns what agrees with other gateways on the streams of this route, if they share them.
+pub(super) fn shared_requests<'a>(app: &'a App, route: &Route) -> Option<&'a Arc<dyn SharedRequests>> {
+    app.shared_requests.as_ref().filter(|_| route.settings.stream.storage == LogStorage::Cluster)
+}
+
+/// Agrees with the other gateways on the name of the stream of a request.
+///
+/// # Errors
+/// They cannot agree now, or the stream was opened by a request with another body.
+async fn agree(
+    requests: &Arc<dyn SharedRequests>,
+    app: &App,
+    route: &Route,
+    new: &PostStream,
+    has_id: bool,
+) -> Result<String, Rejection> {
+    let Some(shared) = new.request.shared else { return Ok(new.name.clone()) };
+    let offer = RequestOffer {
+        key: shared,
+        body: new.request.body,
+        name: new.name.clone(),
+        identity: new.key.identity,
+        refused: app.post_streams.refused(&app.streams, &new.request),
+        resumes: has_id,
+        age: route.policy.current().retention.age,
+    };
+    let agreed = requests.agree(offer).await.map_err(|error| Rejection::Upstream(Arc::new(error)))?;
+    match agreed.body == new.request.body {
+        true => Ok(agreed.name),
+        false => Err(Rejection::Post(PostRefusal::BodyDiffers)),
+    }
+}
+
+/// Returns true if there is no such stream any more: what the upstream says of its streams is an answer here.
+pub(super) fn is_forgotten(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::Upstream(error) if matches!(**error, OpenError::NotFound(_)))
 }
 
 /// Returns the specification of a stream of this route that a `POST` opens.
 pub(super) fn post_spec(route: &Route, settings: &PostSettings, source: PostSource) -> StreamSpec {
     let attempts = match route.settings.delivery.when_down {
+        _ if !source.can_open() => Attempts::Once,
         _ if settings.retry => Attempts::UntilRefused,
         WhenDown::Hold => Attempts::UntilSent,
         WhenDown::Refuse => Attempts::Once,
@@ -120,14 +189,19 @@ fn new_stream(
     target: &RequestTarget,
     shared: &[(String, String)],
     request: PostKey,
+    name: String,
 ) -> Arc<PostStream> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).expect("the system has random numbers");
-    let name = hex(&random);
     let mut shared = shared.to_vec();
     shared.push(key_pair(settings, &name, request.subject, &request.credentials));
     let key = route.stream_key(target.path.encoded(), captures, shared);
     Arc::new(PostStream { name, key, request })
+}
+
+/// Returns a name for a stream.
+fn new_name() -> String {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the system has random numbers");
+    hex(&random)
 }
 
 /// Returns the URL of a stream, relative to the origin, with the parameters that the route shares.
@@ -140,3 +214,6 @@ fn location(target: &RequestTarget, post: &PostStream) -> HeaderValue {
     let url = format!("{}?{query}", target.path.encoded());
     HeaderValue::from_str(&url).expect("a URL is visible ASCII")
 }
+
+/// The most streams that one request tries to join, while other gateways forget them.
+const MAX_ATTEMPTS: usize = 3;

@@ -1,9 +1,10 @@
-//! The source of a stream that a `POST` opens. It gives the request away once it has reached the upstream.
+//! The source of a stream that a `POST` opens. It gives the request away before it is sent, and takes it back only if
+//! nothing has reached the upstream.
+
+use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
-
-use std::sync::Arc;
 
 use super::body_limits::BodyCharge;
 use crate::sse::EventId;
@@ -17,19 +18,20 @@ pub(super) struct PostSource {
 }
 
 /// A request that may still be sent.
+#[derive(Clone)]
 struct PendingPost {
     source: Arc<dyn EventSource>,
     /// Held for the memory of the body.
-    _charge: BodyCharge,
+    _charge: Arc<BodyCharge>,
 }
 
 impl PostSource {
     /// Creates the source of a request, with the memory of its body.
-    pub(super) fn new(source: Arc<dyn EventSource>, charge: BodyCharge, may_repeat: bool) -> Self {
+    pub(super) fn new(source: Arc<dyn EventSource>, charge: Arc<BodyCharge>, may_repeat: bool) -> Self {
         Self { request: Mutex::new(Some(PendingPost { source, _charge: charge })), may_repeat }
     }
 
-    /// Creates the source of a request that was made in an earlier process.
+    /// Creates the source of a request that was made elsewhere: in an earlier process, or at another gateway.
     pub(super) fn gone() -> Self {
         Self { request: Mutex::new(None), may_repeat: false }
     }
@@ -42,13 +44,17 @@ impl PostSource {
 impl EventSource for PostSource {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         async move {
-            let Some(source) = self.source() else {
+            let request = match self.may_repeat {
+                true => self.request.lock().clone(),
+                // Also gone if this future is dropped in the middle.
+                false => self.request.lock().take(),
+            };
+            let Some(request) = request else {
                 return Err(OpenError::NotFound("the request of the stream is gone".to_owned()));
             };
-            let outcome = source.open(after).await;
-            let is_unsent = matches!(outcome, Err(OpenError::Unreachable(_)));
-            if !self.may_repeat && !is_unsent {
-                *self.request.lock() = None;
+            let outcome = request.source.open(after).await;
+            if matches!(outcome, Err(OpenError::Unreachable(_))) {
+                *self.request.lock() = Some(request);
             }
             outcome
         }
@@ -68,5 +74,13 @@ impl EventSource for PostSource {
             }
         }
         .boxed()
+    }
+
+    fn can_open(&self) -> bool {
+        self.request.lock().is_some()
+    }
+
+    fn discard(&self) {
+        *self.request.lock() = None;
     }
 }

@@ -68,11 +68,20 @@ impl PostStreams {
         let mut known = self.0.lock();
         let post = match known.find(streams, &new.request, has_id)? {
             Some(open) => open,
-            None => new,
+            // Another request may have agreed on the name at the same time.
+            None => known.by_name.get(&new.name).cloned().unwrap_or(new),
         };
         let subscription = subscribe(&post.key)?;
         known.insert(streams, &post);
         Ok((post, subscription))
+    }
+
+    /// Returns the name of the stream of an equal request that is known to have been refused.
+    pub(super) fn refused(&self, streams: &Streams, request: &PostKey) -> Option<String> {
+        let known = self.0.lock();
+        let post = known.by_key.get(&request.shared?)?;
+        let phase = streams.find(&post.key)?.progress().phase;
+        matches!(phase, Phase::Refused(_)).then(|| post.name.clone())
     }
 
     /// Returns the stream with this name in its URL.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::open::post_spec;
+use super::open::{is_forgotten, post_spec};
 use super::post_key::{PostFields, key_pair, subject};
 use super::post_source::PostSource;
+use super::stops::{opened_here, stop_anywhere};
 use super::{PostRequest, STREAM_PARAMETER};
 use crate::http::delivery::pending_resume::HistoryRequest;
 use crate::http::request::auth;
@@ -22,6 +23,7 @@ use crate::http::response::body::AppBody;
 use crate::http::response::rejection::{PostRefusal, Rejection};
 use crate::http::subscribe::{AdmittedReader, deliver, longest_wait, respond_to_head};
 use crate::route::{LogStorage, PostKeySource, Start};
+use crate::stream::{StopOutcome, StopRequest};
 
 /// Whether a request is for the URL of a stream.
 pub(in crate::http) fn is_stream_url(query: &Query) -> bool {
@@ -50,7 +52,10 @@ pub(in crate::http) async fn read(post: PostRequest<'_>) -> Result<Response<AppB
     let fields = PostFields::from_head(head, settings)?;
     shared.push(key_pair(settings, &name, subject(grant.as_ref()), &fields.credentials));
     let key = route.stream_key(target.path.encoded(), captures, shared);
-    let may_be_stored = route.settings.stream.storage == LogStorage::Disk;
+    let may_be_stored = match route.settings.stream.storage {
+        LogStorage::Disk | LogStorage::Cluster => true,
+        LogStorage::Memory => false,
+    };
     if !app.streams.contains(&key) && !may_be_stored {
         return Err(Rejection::Post(PostRefusal::NoStream));
     }
@@ -60,12 +65,16 @@ pub(in crate::http) async fn read(post: PostRequest<'_>) -> Result<Response<AppB
     if !app.streams.contains(&key) {
         app.stream_opens.acquire(address, key.route.clone(), longest_wait(route)).await?;
     }
-    // The log of an earlier process may be on disk. Its request is gone, so nothing is sent upstream.
+    // The log of an earlier process may be on disk, and that of another gateway in the engine. Its request is not here, so
+    // nothing is sent upstream.
     let spec = || post_spec(route, settings, PostSource::gone());
     let subscription = app.streams.subscribe_from(address, &key, spec)?;
     let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params };
     let history = || HistoryRequest { source: Arc::new(PostSource::gone()), owner: None };
-    deliver(admitted, subscription, history).await
+    deliver(admitted, subscription, history).await.map_err(|rejection| match is_forgotten(&rejection) {
+        true => Rejection::Post(PostRefusal::NoStream),
+        false => rejection,
+    })
 }
 
 /// Responds to `DELETE`: ends the stream that the URL names, for its opener.
@@ -77,18 +86,23 @@ pub(in crate::http) async fn stop(post: PostRequest<'_>) -> Result<Response<AppB
     let grant = auth::authorize(app, route, captures, target, request).await?;
     auth::check_origin(route, target, request, grant.as_ref())?;
     let name = target.query.single(STREAM_PARAMETER)?.ok_or(Rejection::Post(PostRefusal::NoStream))?;
-    let opened = app.post_streams.named(&name).ok_or(Rejection::Post(PostRefusal::NoStream))?;
-    let is_of_route = *opened.key.route == *route.settings.name && opened.key.path == target.path.encoded();
-    let stream = app.streams.find(&opened.key).filter(|_| is_of_route).ok_or(Rejection::Post(PostRefusal::NoStream))?;
-    let is_opener = match subject(grant.as_ref()) {
-        // Whoever knows the name of a stream that nobody shares has opened it.
-        None => opened.request.subject.is_none() && settings.key == PostKeySource::Each,
-        subject => opened.request.subject == subject,
+    let request = StopRequest {
+        name: name.into_owned(),
+        route: route.settings.name.clone(),
+        path: target.path.encoded().to_owned(),
+        subject: subject(grant.as_ref()),
     };
-    if !is_opener {
-        return Err(Rejection::Post(PostRefusal::NotOpener));
+    // Whoever knows the name of a stream that nobody shares has opened it.
+    let may_be_opener = request.subject.is_some() || settings.key == PostKeySource::Each;
+    let outcome = match may_be_opener {
+        true => stop_anywhere(app, route, request).await,
+        false => opened_here(app, &request).map(|_| StopOutcome::NotOpener),
+    };
+    match outcome {
+        Some(StopOutcome::Stopped) => {}
+        Some(StopOutcome::NotOpener) => return Err(Rejection::Post(PostRefusal::NotOpener)),
+        None => return Err(Rejection::Post(PostRefusal::NoStream)),
     }
-    stream.stop().await;
     let mut response = Response::new(AppBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -51,11 +51,19 @@ impl EventStream {
     /// Ends the stream before its end, because a client asks for it. Closes the upstream connection. Without effect on a
     /// stream that has ended. Completes when the stream has ended. Cancel-safe.
     pub async fn stop(&self) {
-        self.stop.notify_one();
+        self.request_stop();
         let mut progress = self.watch_progress();
         // The sender is `self`, so this is no error.
         let _ =
             progress.wait_for(|progress| progress.phase.is_kept() || matches!(progress.phase, Phase::Refused(_))).await;
+    }
+
+    /// Asks to end the stream before its end, as [`Self::stop`] does, and does not wait.
+    pub(in crate::stream) fn request_stop(&self) {
+        match self.shared() {
+            Some(shared) => shared.request_stop(),
+            None => self.stop.notify_one(),
+        }
     }
 
     /// Completes when the stream is to end before its end. For the ingest alone.

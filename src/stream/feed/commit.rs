@@ -48,6 +48,15 @@ pub trait Commit: Send + Sync {
         std::future::ready(Ok(())).boxed()
     }
 
+    /// Notes that the stream has ended before its end, because its request must not be repeated, before readers are told.
+    /// Default: nothing to do.
+    ///
+    /// # Errors
+    /// [`Fenced`], as for [`Self::commit`].
+    fn broken(&self) -> BoxFuture<'_, Result<(), Fenced>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     /// Returns the most bytes that an entry may have, its ids included. A larger one is left out, and a gap told in its
     /// place. Default: any number.
     fn max_entry(&self) -> usize {

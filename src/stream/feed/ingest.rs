@@ -136,8 +136,7 @@ impl Ingest {
             return Ok(Finished::Complete { ago });
         }
         if self.has_past && !self.spec.attempts.may_repeat() {
-            // The request was made in an earlier process.
-            return self.break_off("the gateway was restarted".to_owned()).await;
+            return self.break_off("the gateway that sent the request is gone".to_owned()).await;
         }
         loop {
             // The delay that the upstream asks for.

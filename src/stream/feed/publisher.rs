@@ -100,6 +100,17 @@ impl Publisher {
         }
     }
 
+    /// Notes that the stream has ended before its end.
+    ///
+    /// # Errors
+    /// Something else feeds the stream.
+    pub(super) async fn broken(&self) -> Result<(), Fenced> {
+        match &self.feed {
+            StreamFeed::Committed(commit) => commit.broken().await,
+            StreamFeed::Alone => Ok(()),
+        }
+    }
+
     /// Returns the most bytes that an entry may have, its ids included.
     pub(super) fn max_entry(&self) -> usize {
         match &self.feed {

@@ -29,6 +29,15 @@ pub trait EventSource: Send + Sync {
     fn credentials_changed(&self) -> BoxFuture<'_, ()> {
         std::future::pending().boxed()
     }
+
+    /// Returns true if there is something to send. False once a request that must not be repeated has been sent.
+    /// Default: true.
+    fn can_open(&self) -> bool {
+        true
+    }
+
+    /// Gives up a request that must not be repeated, because another gateway sends one like it. Default: nothing to do.
+    fn discard(&self) {}
 }
 
 /// The outcome of an attempt that the upstream answered.

@@ -35,6 +35,7 @@ impl Ingest {
             self.publisher.publish(vec![self.dedup.initial_gap(Instant::now())]).await?;
             self.publisher.finish_waking();
         }
+        self.publisher.broken().await?;
         self.stream.record_failure(Some(&what), false);
         if self.spec.observer.acquire_failure_line() {
             let key = self.stream.key();
