@@ -246,6 +246,7 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("listen/tls/stream/client_hello.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/mod.rs", "READ_BYTES", "the size of a read"),
     ("sse/parser.rs", "LONGEST_NAME", "the length of the known field names"),
+    ("stream/feed/answer_content.rs", "MERGED_BYTES", "the size up to which pieces are put together"),
     ("store/persister.rs", "SEGMENT_BYTES", "the size of a segment; the log itself is bounded"),
     ("telemetry/log_queue.rs", "KEPT_BYTES", "the buffer that is kept after a burst"),
 ];

@@ -25,7 +25,7 @@ pub struct AnswerContent {
 
 #[derive(Default)]
 struct Pieces {
-    /// In order, and none is empty.
+    /// In order, and none is empty. Only the last one grows, while it is small: a source may send single bytes.
     received: Vec<Bytes>,
     bytes: usize,
     end: Option<Result<(), BrokenAnswer>>,
@@ -61,8 +61,7 @@ impl AnswerContent {
                 pieces.end = Some(Err(BrokenAnswer));
             } else if !piece.is_empty() {
                 pieces.bytes += piece.len();
-                // A piece may be a small part of a large buffer of the connection.
-                pieces.received.push(Bytes::copy_from_slice(&piece));
+                pieces.append(&piece);
             }
             bytes = pieces.bytes as u64;
         });
@@ -99,24 +98,56 @@ impl AnswerContent {
     /// Returns the pieces from the first one on, as they arrive.
     pub fn read(self: Arc<Self>) -> impl Stream<Item = Result<Bytes, BrokenAnswer>> + Send + 'static {
         let receiver = self.pieces.subscribe();
-        stream::unfold(Some((self, receiver, 0)), |state| async move {
-            let (content, mut receiver, index) = state?;
+        let start = Position { index: 0, taken: 0 };
+        stream::unfold(Some((self, receiver, start)), |state| async move {
+            let (content, mut receiver, at) = state?;
             let next = {
-                let pieces = receiver.wait_for(|pieces| pieces.received.len() > index || pieces.end.is_some()).await;
+                let pieces = receiver.wait_for(|pieces| pieces.after(at).is_some() || pieces.end.is_some()).await;
                 let pieces = pieces.ok()?;
-                match (pieces.received.get(index), pieces.end) {
-                    (Some(piece), _) => Ok(piece.clone()),
+                match (pieces.after(at), pieces.end) {
+                    (Some(next), _) => Ok(next),
                     (None, Some(Err(broken))) => Err(broken),
                     (None, _) => return None,
                 }
             };
             Some(match next {
-                Ok(piece) => (Ok(piece), Some((content, receiver, index + 1))),
+                Ok((piece, after)) => (Ok(piece), Some((content, receiver, after))),
                 Err(broken) => (Err(broken), None),
             })
         })
     }
 }
+
+/// A client's place in the pieces.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    index: usize,
+    /// The bytes of the piece with this index that were taken.
+    taken: usize,
+}
+
+impl Pieces {
+    /// Appends a copy: a piece may be a small part of a large buffer of the connection.
+    fn append(&mut self, piece: &[u8]) {
+        match self.received.last_mut().filter(|last| last.len() + piece.len() <= MERGED_BYTES) {
+            Some(last) => *last = [last, piece].concat().into(),
+            None => self.received.push(Bytes::copy_from_slice(piece)),
+        }
+    }
+
+    /// Returns the bytes that follow a place, if any have arrived, and the place after them.
+    fn after(&self, Position { index, taken }: Position) -> Option<(Bytes, Position)> {
+        let piece = self.received.get(index)?;
+        if piece.len() > taken {
+            return Some((piece.slice(taken..), Position { index, taken: piece.len() }));
+        }
+        let next = self.received.get(index + 1)?;
+        Some((next.clone(), Position { index: index + 1, taken: next.len() }))
+    }
+}
+
+/// Up to this size pieces are put together, so that single bytes take little more than themselves.
+const MERGED_BYTES: usize = 1024;
 
 /// Two contents are equal if they are the same one.
 impl PartialEq for AnswerContent {
@@ -150,6 +181,28 @@ mod tests {
             }
         }
         (bytes, true)
+    }
+
+    #[tokio::test]
+    async fn single_bytes_are_put_together_and_every_one_is_read_once() {
+        let content = AnswerContent::new(Vec::new());
+        let sent: Vec<u8> = (0..=250).cycle().take(10_000).collect();
+        let mut reading = Box::pin(content.clone().read());
+        let mut read = Vec::new();
+        for (number, byte) in sent.iter().enumerate() {
+            assert!(content.push(Bytes::copy_from_slice(&[*byte])));
+            if number % 7 == 0 {
+                read.extend(reading.next().await.unwrap().unwrap());
+            }
+        }
+        content.end(Ok(()));
+
+        while let Some(piece) = reading.next().await {
+            read.extend(piece.unwrap());
+        }
+
+        assert!(read == sent && all(&content).await == (sent, true));
+        assert_eq!(content.pieces.borrow().received.len(), 10);
     }
 
     #[tokio::test]
