@@ -38,6 +38,10 @@ pub(super) fn classify<B>(
     match status {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Err(OpenError::Complete),
+        // No client asked for it, and its connection must not change protocols for it.
+        StatusCode::SWITCHING_PROTOCOLS => {
+            return Err(OpenError::Invalid("the upstream switches protocols without having been asked to".to_owned()));
+        }
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::SEE_OTHER

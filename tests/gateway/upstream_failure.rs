@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, lines_with, metric, resident, wait_lines, watch_for};
 use crate::support::flood::{BlackHole, ClosedPort, Flood};
+use crate::support::hostile::BAD_RESPONSE_HEADS;
 use crate::support::origin::{Emission, Origin};
 use crate::support::script::{Answer, Cut, Request};
 use crate::support::server::Rillgate;
@@ -104,30 +105,15 @@ async fn every_wrong_upstream_response_has_its_status_and_leaks_nothing() {
 
 #[tokio::test]
 async fn a_hostile_response_head_is_a_bad_gateway() {
-    let heads = [
-        "\r\n\r\n",
-        "garbage\r\n\r\n",
-        "HTTP/9.9 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
-        "HTTP/1.1 2000 OK\r\ncontent-type: text/event-stream\r\n\r\n",
-        "HTTP/1.1 -1 OK\r\ncontent-type: text/event-stream\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n: nameless\r\ncontent-type: text/event-stream\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nbad name: x\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx: \0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: -5\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
-        "HTTP/2.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
-        "",
-    ];
-    let origin = Origin::start_with(move |request| match request.target.trim_start_matches('/').parse::<usize>() {
-        Ok(number) => Answer::raw(heads[number]),
+    let origin = Origin::start_with(|request| match request.target.trim_start_matches('/').parse::<usize>() {
+        Ok(number) => Answer::raw(BAD_RESPONSE_HEADS[number]),
         Err(_) => answer_named(request),
     })
     .await;
     let gateway = Setup::for_origin(&origin.url()).upstream("open_timeout = \"2s\"").delivery(REFUSING).start().await;
     let client = Client::http1(gateway.address());
 
-    for (number, head) in heads.iter().enumerate() {
+    for (number, head) in BAD_RESPONSE_HEADS.iter().enumerate() {
         let response = client.subscribe(&format!("/{number}"), &[]).await;
         assert!([502, 504].contains(&response.status.as_u16()), "{} for {head:?}", response.status);
     }

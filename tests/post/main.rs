@@ -12,6 +12,9 @@ mod answers;
 mod breaks;
 mod configuration;
 mod fixture;
+mod hostile;
+mod hostile_clients;
+mod hostile_upstreams;
 mod producer;
 mod refusals;
 #[cfg(feature = "cluster")]

@@ -22,6 +22,8 @@ pub mod flood;
 #[path = "../../gateway/support/frames.rs"]
 pub mod frames;
 pub mod haproxy;
+#[path = "../../gateway/support/hostile.rs"]
+pub mod hostile;
 #[path = "../../gateway/support/load.rs"]
 pub mod load;
 #[path = "../../gateway/support/nats.rs"]

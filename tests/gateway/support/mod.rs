@@ -17,6 +17,7 @@ pub mod express;
 pub mod figures;
 pub mod flood;
 pub mod frames;
+pub mod hostile;
 pub mod load;
 pub mod locked;
 pub mod nats;
