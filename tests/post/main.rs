@@ -17,6 +17,7 @@ mod hostile_clients;
 mod hostile_upstreams;
 mod producer;
 mod refusals;
+mod secrecy;
 #[cfg(feature = "cluster")]
 mod several_gateways;
 mod sharing;
