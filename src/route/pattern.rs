@@ -45,7 +45,10 @@ pub enum PatternError {
     #[error("no request can match this path: {0}")]
     Path(PathFault),
     /// A literal segment contains `*`, which is a wildcard in other software, and in tokens.
-    #[error("{0:?} is not a wildcard here: {{name}} is any one segment, and nothing matches several segments")]
+    #[error(
+        "{0:?} is not a wildcard here: {{name}} is any one segment, and {{*name}} as the last segment of a route with \
+         [routes.forward] is the rest of the path"
+    )]
     Wildcard(String),
     /// A literal segment looks like `:id`, which is a capture in other software.
     #[error("{0:?} is not a capture here: a capture is written {{name}}, a literal \":\" at the start %3A")]

@@ -50,7 +50,7 @@ const CASES: &[Case] = &[
     ("not a URL", URL, "\"127.0.0.1:9000\"", "5:9: upstreams.events.urls[0]: ", "URL"),
     ("URL of another scheme", URL, "\"ftp://127.0.0.1\"", "5:9: upstreams.events.urls[0]: ", "http or https"),
     ("URL with a fragment", URL, "\"http://127.0.0.1?a=b#c\"", "5:9: upstreams.events.urls[0]: ", "fragment"),
-    ("a wildcard in a path", "/events/{topic}", "/events/*", "12:8: routes[0].path: ", "{name} is any one segment"),
+    ("a wildcard in a path", "/events/{topic}", "/events/*", "12:8: routes[0].path: ", "{*name} as the last segment of a route with [routes.forward]"),
     ("two stars in a path", "/events/{topic}", "/events/**", "12:8: routes[0].path: ", "{name} is any one segment"),
     ("a colon for a capture", "/events/{topic}", "/events/:topic", "12:8: routes[0].path: ", "written {name}"),
     ("a wildcard upstream", "# end", "upstream_path = \"/feed/*\"", "15:17: routes[0].upstream_path: ", "{name} is any one segment"),
