@@ -89,6 +89,34 @@ async fn a_bad_chunk_ends_the_exchange_and_the_connection() {
     }
 }
 
+/// Chunks with bytes after the size on its line. They change no length (RFC 9112, 7.1.1).
+const BYTES_AFTER_A_SIZE: [&str; 5] = [
+    "5;a=b\r\nhello\r\n0\r\n\r\n",
+    "5;\u{0}\r\nhello\r\n0\r\n\r\n",
+    "5 \r\nhello\r\n0\r\n\r\n",
+    "5\t;\r\nhello\r\n0\r\n\r\n",
+    "5\r\nhello\r\n0 \r\n\r\n",
+];
+
+#[tokio::test]
+async fn bytes_after_the_size_of_a_chunk_are_ignored_as_nginx_does_and_not_sent_on() {
+    let (_site, gateway) = site_behind_gateway("").await;
+    let nginx = Producer::start(producer::nginx).await;
+    let head = "POST /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let ordinary =
+        Raw::exchange(&Client::http1(nginx.address()), format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes()).await;
+
+    for chunk in BYTES_AFTER_A_SIZE {
+        let request = format!("{head}{chunk}");
+        let by_nginx = Raw::exchange(&Client::http1(nginx.address()), request.as_bytes()).await;
+        let forwarded = Raw::exchange(&Client::http1(gateway.address()), request.as_bytes()).await;
+
+        assert_eq!(status(&by_nginx), status(&ordinary), "{chunk:?}: {by_nginx}");
+        assert_eq!(status(&forwarded), 200, "{chunk:?}: {forwarded}");
+        assert!(forwarded.contains("\"length\":5"), "{chunk:?}: {forwarded}");
+    }
+}
+
 #[tokio::test]
 async fn a_malformed_head_is_never_sent_on() {
     for application in Application::start_all().await {
