@@ -23,8 +23,8 @@ use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
 use crate::sse::Encoder;
 use crate::stream::{
-    Attempts, Gap, LivePolicy, LogStorage, OnEnd, OpenError, Policy, Retention, StreamFeed, StreamIdentity, StreamKey,
-    StreamObserver, StreamSpec, Streams, Subscription,
+    Attempts, EventSource, Gap, Ids, LivePolicy, LogStorage, OnEnd, OpenError, Policy, Retention, StreamFeed,
+    StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 
 /// The state that all gateways of a schedule share.
@@ -118,6 +118,14 @@ impl World {
         })
     }
 
+    /// As [`Self::new`], with streams that end.
+    pub(super) fn of_answers(seed: u64) -> Arc<Self> {
+        let mut world = Arc::into_inner(Self::new(seed, Mutant::None)).expect("nobody else has it");
+        world.policy.on_end = OnEnd::Complete;
+        world.policy.retention = Retention::default();
+        Arc::new(world)
+    }
+
     pub(super) fn key(stream: usize) -> StreamKey {
         let identity = StreamIdentity([u8::try_from(stream).expect("few streams"); 32]);
         StreamKey { route: "all".into(), path: format!("/{stream}"), shared: Vec::new(), identity }
@@ -159,13 +167,26 @@ impl Gateway {
         })
     }
 
-    /// Subscribes to a stream.
+    /// Subscribes to a stream of its producer.
     pub(super) fn subscribe(&self, stream: usize) -> Option<Subscription> {
         let producer = self.world.producers[stream].clone();
+        let attempts = if producer.is_always_open { Attempts::Unlimited } else { Attempts::UntilRefused };
+        let ids = producer.ids;
+        self.subscribe_to(stream, ids, attempts, Arc::new(ProducerSource { producer, run: self.run }))
+    }
+
+    /// Subscribes to a stream, which has this source if it is opened.
+    pub(super) fn subscribe_to(
+        &self,
+        stream: usize,
+        ids: Ids,
+        attempts: Attempts,
+        source: Arc<dyn EventSource>,
+    ) -> Option<Subscription> {
         let spec = || StreamSpec {
-            ids: producer.ids,
+            ids,
             policy: LivePolicy::new(self.world.policy),
-            source: Arc::new(ProducerSource { producer: producer.clone(), run: self.run }),
+            source,
             feed: StreamFeed::Alone,
             gap_notice: |_| {
                 |verdict, _| {
@@ -174,7 +195,7 @@ impl Gateway {
                     Some(encoder.finish())
                 }
             },
-            attempts: if producer.is_always_open { Attempts::Unlimited } else { Attempts::UntilRefused },
+            attempts,
             observer: Arc::new(Uncounted),
         };
         self.streams.subscribe(&World::key(stream), spec).ok()

@@ -9,6 +9,7 @@ mod gateway;
 mod ledger;
 mod producer;
 mod schedule;
+mod sent_once;
 mod takeover;
 
 use std::sync::atomic::{AtomicU64, Ordering};
