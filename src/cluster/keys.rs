@@ -56,13 +56,16 @@ impl ClusterKeys {
 
     /// Returns the name of a stream's log in the engine.
     pub fn log_id(&self, identity: &StreamIdentity) -> LogId {
-        let tag = sign(&self.first, &[b"rillgate log\0", identity.0.as_slice()].concat());
-        LogId(tag.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"))
+        self.log_name(b"rillgate log\0", &identity.0)
     }
 
     /// Returns the name of the log of what equal requests share, from their digest or the name that they share.
     pub(super) fn request_id(&self, about: &[u8]) -> LogId {
-        let tag = sign(&self.first, &[b"rillgate request\0", about].concat());
+        self.log_name(b"rillgate request\0", about)
+    }
+
+    fn log_name(&self, purpose: &[u8], about: &[u8]) -> LogId {
+        let tag = sign(&self.first, &[purpose, about].concat());
         LogId(tag.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"))
     }
 

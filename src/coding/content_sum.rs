@@ -6,20 +6,20 @@ use crc32fast::Hasher;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentSum {
     crc: u32,
-    len: u64,
+    bytes: u64,
 }
 
 impl ContentSum {
     /// Returns the sum of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self { crc: crc32fast::hash(bytes), len: bytes.len() as u64 }
+        Self { crc: crc32fast::hash(bytes), bytes: bytes.len() as u64 }
     }
 
     /// Adds content that follows.
     pub fn append(&mut self, next: Self) {
-        let mut hasher = Hasher::new_with_initial_len(self.crc, self.len);
-        hasher.combine(&Hasher::new_with_initial_len(next.crc, next.len));
-        *self = Self { crc: hasher.finalize(), len: self.len + next.len };
+        let mut hasher = Hasher::new_with_initial_len(self.crc, self.bytes);
+        hasher.combine(&Hasher::new_with_initial_len(next.crc, next.bytes));
+        *self = Self { crc: hasher.finalize(), bytes: self.bytes + next.bytes };
     }
 
     /// Returns the CRC-32.
@@ -28,13 +28,8 @@ impl ContentSum {
     }
 
     /// Returns the length in bytes.
-    pub fn len(self) -> u64 {
-        self.len
-    }
-
-    /// Returns true if there is no content.
-    pub fn is_empty(self) -> bool {
-        self.len == 0
+    pub fn bytes(self) -> u64 {
+        self.bytes
     }
 }
 

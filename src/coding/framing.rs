@@ -40,7 +40,7 @@ impl ContentCoding {
                 // A final block without content, the checksum, and the length modulo 2^32 (RFC 1952, 2.3.1).
                 let mut end = vec![3, 0];
                 end.extend_from_slice(&sum.crc().to_le_bytes());
-                end.extend_from_slice(&sum.len().to_le_bytes()[..4]);
+                end.extend_from_slice(&sum.bytes().to_le_bytes()[..4]);
                 end
             }
             Self::Zstd => Vec::new(),

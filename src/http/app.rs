@@ -7,7 +7,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::post::{PostBodyLimits, PostStreams};
+use super::post::body_limits::PostBodyLimits;
+use super::post::post_streams::PostStreams;
 use super::stream_opens::StreamOpenLimits;
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};

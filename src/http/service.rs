@@ -165,7 +165,7 @@ async fn handle_on_route(
     routed: RoutedRequest<'_>,
     body: &mut Option<RequestBody>,
 ) -> Result<Response<AppBody>, Rejection> {
-    let RoutedRequest { app, route, captures, target, request, trace } = routed;
+    let RoutedRequest { app, route, captures, target, request, .. } = routed;
     let head = &request.head;
     if route.forwarder.is_some() {
         if route.settings.cors.is_some() && cors::is_preflight(head) {
@@ -188,7 +188,7 @@ async fn handle_on_route(
         && !(head.method == Method::POST && is_ticket)
         && (head.method == Method::POST || head.method == Method::DELETE || post::is_stream_url(&target.query))
     {
-        let post = PostRequest { app, route, settings, captures, target, request, trace };
+        let post = PostRequest { routed, settings };
         return match head.method {
             Method::POST => post::respond(post, body).await,
             Method::DELETE => post::stop(post).await,

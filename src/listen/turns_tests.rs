@@ -108,6 +108,16 @@ fn work(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// Waits until all requests have been answered with 200.
+async fn assert_answered(mut responses: FuturesUnordered<h2::client::ResponseFuture>) {
+    let all = async {
+        while let Some(response) = responses.next().await {
+            assert_eq!(response.expect("a response").status(), 200);
+        }
+    };
+    timeout(DEADLINE, all).await.expect("all are answered");
+}
+
 #[tokio::test]
 async fn pipelined_requests_on_http1_let_the_workers_timers_run() {
     const REQUESTS: usize = 1000;
@@ -138,18 +148,13 @@ async fn concurrent_requests_on_http2_let_the_workers_timers_run() {
     Tasks::default().spawn("client", async { drop(connection.await) });
 
     for _ in 0..3 {
-        let mut responses = FuturesUnordered::new();
+        let responses = FuturesUnordered::new();
         for _ in 0..REQUESTS {
             requests = requests.ready().await.expect("room");
             let request = Request::get("http://localhost/").body(()).expect("a request");
             responses.push(requests.send_request(request, true).expect("sent").0);
         }
-        let all = async {
-            while let Some(response) = responses.next().await {
-                assert_eq!(response.expect("a response").status(), 200);
-            }
-        };
-        timeout(DEADLINE, all).await.expect("all are answered");
+        assert_answered(responses).await;
     }
 
     busy.assert_timer_ran();
@@ -165,7 +170,7 @@ async fn bursts_on_many_connections_at_the_same_moment_let_the_workers_timers_ru
         Tasks::default().spawn("client", async { drop(connection.await) });
         clients.push(requests.ready().await.expect("room"));
     }
-    let mut responses = FuturesUnordered::new();
+    let responses = FuturesUnordered::new();
     let send = |client: &mut h2::client::SendRequest<Bytes>, path: &str| {
         let request = Request::get(format!("http://localhost{path}")).body(()).expect("a request");
         responses.push(client.send_request(request, true).expect("sent").0);
@@ -176,12 +181,7 @@ async fn bursts_on_many_connections_at_the_same_moment_let_the_workers_timers_ru
     for client in &mut clients {
         (0..10).for_each(|_| send(client, "/"));
     }
-    let all = async {
-        while let Some(response) = responses.next().await {
-            assert_eq!(response.expect("a response").status(), 200);
-        }
-    };
-    timeout(DEADLINE, all).await.expect("all are answered");
+    assert_answered(responses).await;
 
     busy.assert_timer_ran();
 }

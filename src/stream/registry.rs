@@ -301,10 +301,12 @@ impl Streams {
                 // No new readers will come during a drain.
                 _ = draining.started() => {}
             }
-            if let Some(shared) = stream.shared()
-                && (shared.is_bound_to_source() || !draining.has_started())
-                && (draining.has_started() || shared.is_read_elsewhere().await)
-            {
+            let is_needed_elsewhere = match stream.shared() {
+                Some(shared) if draining.has_started() => shared.is_bound_to_source(),
+                Some(shared) => shared.is_read_elsewhere().await,
+                None => false,
+            };
+            if is_needed_elsewhere {
                 sleep(SHARED_INTERVAL).await;
                 continue;
             }
@@ -376,8 +378,7 @@ fn deregister(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<Even
     }
 }
 
-/// Removes a stream from the registry when its task ends, however it ends. A stream that nothing feeds must not be
-/// found, and its readers must not wait for it.
+/// Removes a stream when its task ends, however it ends: readers must not find or wait for what nothing feeds.
 struct DeregisterOnDrop<'s> {
     streams: &'s Streams,
     stream: &'s Arc<EventStream>,

@@ -15,6 +15,7 @@ mod fixture;
 mod hostile;
 mod hostile_clients;
 mod hostile_upstreams;
+mod official_clients;
 mod producer;
 mod refusals;
 mod secrecy;
@@ -24,5 +25,3 @@ mod sharing;
 mod stream_urls;
 #[path = "../gateway/support/mod.rs"]
 mod support;
-
-mod official_clients;

@@ -23,7 +23,7 @@ use crate::support::wait::{DEADLINE, eventually};
 const PROTOCOLS: [(&str, &str); 3] =
     [("chat", "/v1/chat/completions"), ("responses", "/v1/responses"), ("messages", "/v1/messages")];
 
-/// What is in the event by which the gateway tells that the model broke off. Libraries yield it or ignore it.
+/// A part of the event by which the gateway tells that the model broke off. Libraries yield it or ignore it.
 const BROKEN: &str = "upstream_broken";
 
 /// The routes of [`PROTOCOLS`]. A response that cannot go on is cut, since the official clients take a clean end for the

@@ -1,53 +1,13 @@
 //! Tickets and revocations in a fake engine, and what tests of them do to it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::auth_content::{Fate, KeptRecord};
 use super::engine::{FakeCluster, State};
 use crate::cluster::engine::{AppendError, AuthKey, AuthKind, AuthRecord, Stored};
-
-/// The fate of one write of a ticket or a revocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) enum Fate {
-    /// It is stored, and its answer and its message are lost.
-    LostAnswer,
-    /// It is stored, and the engine goes away before it answers.
-    LostAnswerAndAway,
-    /// It is lost.
-    LostRequest,
-    /// It is refused though it is correct.
-    FalseRefusal,
-}
-
-/// The tickets and revocations of a fake engine.
-#[derive(Default)]
-pub(super) struct AuthContent {
-    records: Vec<KeptRecord>,
-    /// The fates of the next writes. Those after them are as other requests.
-    fates: VecDeque<Option<Fate>>,
-}
-
-struct KeptRecord {
-    key: AuthKey,
-    stored: Stored,
-    keep: Duration,
-    until: Instant,
-}
-
-impl AuthContent {
-    /// Returns the fate of the next write, if it has one of its own.
-    pub(in crate::cluster) fn next_fate(&mut self) -> Option<Fate> {
-        self.fates.pop_front().flatten()
-    }
-
-    fn kept(&self) -> impl Iterator<Item = &KeptRecord> {
-        let now = Instant::now();
-        self.records.iter().filter(move |record| now < record.until)
-    }
-}
 
 impl State {
     /// Stores a ticket or a revocation.

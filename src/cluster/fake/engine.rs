@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::auth::AuthContent;
+use super::auth_content::AuthContent;
 use super::faults::Faults;
 use super::links::{Cut, FakeLink};
 use super::random::SeededRandom;

@@ -1,13 +1,14 @@
 //! A fake engine, and the protocol under many schedules.
 
 mod auth;
+mod auth_content;
 mod engine;
 mod faults;
 mod links;
 mod node;
 mod random;
 
-pub(super) use auth::Fate;
+pub(super) use auth_content::Fate;
 pub(super) use engine::FakeCluster;
 pub(super) use faults::Faults;
 pub(super) use links::Cut;

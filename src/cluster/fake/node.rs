@@ -9,7 +9,7 @@ use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::auth::Fate;
+use super::auth_content::Fate;
 use super::engine::{FakeCluster, FakeMessage, FakeTopic, Shared, State, Subscriber};
 use super::links::{disconnected, timed_out};
 use crate::cluster::engine::{

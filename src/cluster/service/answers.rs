@@ -50,9 +50,10 @@ impl Cluster {
                 }
             },
             Some(StreamMessage::Stop(request)) => return self.stop_and_answer(question, request),
-            Some(StreamMessage::WhoReads(_) | StreamMessage::WhichPhase { .. }) => None,
             Some(
-                StreamMessage::Reads
+                StreamMessage::WhoReads(_)
+                | StreamMessage::WhichPhase { .. }
+                | StreamMessage::Reads
                 | StreamMessage::PhaseIs { .. }
                 | StreamMessage::Owns { .. }
                 | StreamMessage::Stopped(_),

@@ -1,10 +1,10 @@
-//! What comes before the first event of a response that has begun.
+//! The steps between the head of a response and its first event.
 
 use super::pending_resume::PendingResume;
 use crate::sse::{EventId, Frame};
 use crate::stream::EventStream;
 
-/// What comes before the first event.
+/// A step that must be done before the first event.
 pub(super) enum BeforeEvents {
     /// The outcome of the client's resume. Its position is not known.
     Resume(Box<PendingResume>),

@@ -1,4 +1,4 @@
-//! What one delivery is told at its start.
+//! The options of one delivery.
 
 use std::sync::Arc;
 

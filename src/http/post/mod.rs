@@ -9,22 +9,17 @@
 //! A body is in memory until it has been sent, and in no log, metric or file. Of a request only digests are kept.
 
 mod answer;
-mod body_limits;
+pub(super) mod body_limits;
 mod open;
 mod post_key;
 mod post_source;
-mod post_streams;
+pub(super) mod post_streams;
 mod request_body;
 mod stops;
 mod stream_url;
 
-use std::sync::Arc;
-
-use super::app::App;
-use super::request::target::RequestTarget;
-use super::request::trace::Trace;
-use crate::listen::IncomingRequest;
-use crate::route::{PostSettings, Route};
+use super::routed_request::RoutedRequest;
+use crate::route::PostSettings;
 
 pub(crate) use body_limits::PostBodyLimits;
 pub(super) use open::respond;
@@ -35,13 +30,8 @@ pub(super) use stream_url::{is_stream_url, read, stop};
 /// A request to a route with `[routes.post]`.
 #[derive(Clone, Copy)]
 pub(super) struct PostRequest<'r> {
-    pub(super) app: &'r Arc<App>,
-    pub(super) route: &'r Arc<Route>,
+    pub(super) routed: RoutedRequest<'r>,
     pub(super) settings: &'r PostSettings,
-    pub(super) captures: &'r [(String, String)],
-    pub(super) target: &'r RequestTarget,
-    pub(super) request: &'r IncomingRequest,
-    pub(super) trace: &'r Trace,
 }
 
 /// The methods of a route with `[routes.post]`.

@@ -1,7 +1,7 @@
 //! A `POST`: joins the stream of an equal request, or opens one.
 //!
-//! Where gateways share the route's streams, they agree on the stream first. Whoever owns it sends its request, so a request
-//! that is not sent here is sent by another gateway for another client.
+//! Gateways that share the route's streams agree on the stream first. The owner of the stream sends the request of its own
+//! client, and equal requests at other gateways join the stream.
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use crate::http::request::target::RequestTarget;
 use crate::http::request::trace::hex;
 use crate::http::response::body::AppBody;
 use crate::http::response::rejection::{PostRefusal, Rejection};
+use crate::http::routed_request::RoutedRequest;
 use crate::http::subscribe::{AdmittedReader, deliver, longest_wait, source_headers, stream_spec};
 use crate::listen::RequestBody;
 use crate::route::{LogStorage, PostSettings, Route, WhenDown, percent};
@@ -39,7 +40,7 @@ pub(in crate::http) async fn respond(
     post: PostRequest<'_>,
     body: &mut Option<RequestBody>,
 ) -> Result<Response<AppBody>, Rejection> {
-    let PostRequest { app, route, settings, captures, target, request, trace } = post;
+    let PostRequest { routed: RoutedRequest { app, route, captures, target, request, trace }, settings } = post;
     let head = &request.head;
     check_head(request, settings)?;
     if target.query.single(STREAM_PARAMETER)?.is_some() {

@@ -21,6 +21,7 @@ use crate::http::request::query::Query;
 use crate::http::request::shared_values::SharedValues;
 use crate::http::response::body::AppBody;
 use crate::http::response::rejection::{PostRefusal, Rejection};
+use crate::http::routed_request::RoutedRequest;
 use crate::http::subscribe::{AdmittedReader, deliver, longest_wait, respond_to_head};
 use crate::route::{LogStorage, PostKeySource, Start};
 use crate::stream::{StopOutcome, StopRequest};
@@ -35,7 +36,7 @@ pub(in crate::http) fn is_stream_url(query: &Query) -> bool {
 /// # Errors
 /// The refusal; 404 if the client has no such stream.
 pub(in crate::http) async fn read(post: PostRequest<'_>) -> Result<Response<AppBody>, Rejection> {
-    let PostRequest { app, route, settings, captures, target, request, trace } = post;
+    let PostRequest { routed: RoutedRequest { app, route, captures, target, request, trace }, settings } = post;
     let head = &request.head;
     let name = target.query.single(STREAM_PARAMETER)?.ok_or(Rejection::Post(PostRefusal::NoStream))?;
     let grant = auth::authorize(app, route, captures, target, request).await?;
@@ -82,7 +83,7 @@ pub(in crate::http) async fn read(post: PostRequest<'_>) -> Result<Response<AppB
 /// # Errors
 /// The refusal; 404 if there is no such stream, 403 if another client opened it.
 pub(in crate::http) async fn stop(post: PostRequest<'_>) -> Result<Response<AppBody>, Rejection> {
-    let PostRequest { app, route, settings, captures, target, request, .. } = post;
+    let PostRequest { routed: RoutedRequest { app, route, captures, target, request, .. }, settings } = post;
     let grant = auth::authorize(app, route, captures, target, request).await?;
     auth::check_origin(route, target, request, grant.as_ref())?;
     let name = target.query.single(STREAM_PARAMETER)?.ok_or(Rejection::Post(PostRefusal::NoStream))?;

@@ -31,7 +31,7 @@ impl CodedReader {
 
     /// Returns the number of bytes before coding, so far.
     pub fn plain_bytes(&self) -> u64 {
-        self.sum.len()
+        self.sum.bytes()
     }
 
     /// Encodes the start of the response. `prelude` is what the reader gets first.

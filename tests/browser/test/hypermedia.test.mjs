@@ -8,24 +8,7 @@ import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
 import { inEachBrowser } from '../tools/fixture.mjs';
-
-const item = (number) => `<li id="line-${number}">${number}</li>`;
-
-const LIBRARIES = {
-  datastar: {
-    name: 'Datastar',
-    headers: ['datastar-request'],
-    type: 'datastar-merge-fragments',
-    text: (number) => `selector #lines\nmergeMode append\nfragments ${item(number)}`,
-    comesBackAfterAnEnd: false,
-  },
-  htmx: {
-    name: 'htmx',
-    headers: ['hx-request', 'hx-request-type', 'hx-source', 'hx-target', 'hx-current-url'],
-    text: item,
-    comesBackAfterAnEnd: true,
-  },
-};
+import { LIBRARIES } from '../tools/hypermedia.mjs';
 
 inEachBrowser((w) => {
   for (const [folder, library] of Object.entries(LIBRARIES)) {

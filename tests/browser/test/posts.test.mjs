@@ -8,24 +8,9 @@ import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes } from '../tools/wait.mjs';
 import { fixture } from '../tools/fixture.mjs';
+import { item, LIBRARIES } from '../tools/hypermedia.mjs';
 
 const w = fixture();
-
-const item = (number) => `<li id="line-${number}">${number}</li>`;
-
-const LIBRARIES = {
-  datastar: {
-    name: 'Datastar',
-    headers: ['datastar-request'],
-    type: 'datastar-merge-fragments',
-    text: (number) => `selector #lines\nmergeMode append\nfragments ${item(number)}`,
-  },
-  htmx: {
-    name: 'htmx',
-    headers: ['hx-request', 'hx-request-type', 'hx-source', 'hx-target', 'hx-current-url'],
-    text: item,
-  },
-};
 
 for (const [folder, library] of Object.entries(LIBRARIES)) {
   const tables = () => w.tables(

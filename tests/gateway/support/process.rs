@@ -122,7 +122,7 @@ impl Drop for Process {
 }
 
 /// Returns the same command for a process that ends with the thread that starts it, also when this process is killed.
-/// Where there is no setpriv, it may outlive a killed one.
+/// Without setpriv on the path, it may outlive a killed one.
 pub fn bound_to_this_process(command: &Command) -> Command {
     static HAS_SETPRIV: LazyLock<bool> = LazyLock::new(|| {
         let output = Command::new("setpriv").arg("--version").output();

@@ -1,4 +1,4 @@
-//! What the readers of a stream notice of forwarded requests on the same gateway.
+//! Deliveries of a stream beside forwarded requests on the same gateway.
 //!
 //! The same requests go to the application in turn directly and through the gateway, so that clients and application cost
 //! the same in both, and the difference is the gateway's. Without TLS, which the application does not speak.
