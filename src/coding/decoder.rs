@@ -40,6 +40,10 @@ impl Decoder {
                     content.reserve(4096);
                     let filled = content.len();
                     decoder.run(&mut input, &mut OutBuffer::around_pos(&mut content, filled)).expect("zstd frames");
+                    assert!(
+                        content.len() > filled || input.pos == bytes.len(),
+                        "Chromium would leave the rest of these bytes until more arrive"
+                    );
                     if input.pos == bytes.len() && content.len() < content.capacity() {
                         return content;
                     }

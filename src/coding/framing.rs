@@ -25,11 +25,15 @@ impl ContentCoding {
     }
 
     /// Returns the bytes that must come after the last piece of a context, before anything else.
+    ///
+    /// For zstd their content is an empty comment, which every reader of events ignores. Without content they would be
+    /// valid, but Chromium's decoder stops where a frame ends, and if that gave it no content, it looks at what it has
+    /// received beyond only when more arrives: each event would be seen with the next one.
     pub fn end_of_context(self) -> &'static [u8] {
         match self {
             Self::Gzip => &[],
-            // The last block of a frame, raw and empty (RFC 8878, 3.1.1.2).
-            Self::Zstd => &[1, 0, 0],
+            // The last block of a frame, raw, of two bytes (RFC 8878, 3.1.1.2).
+            Self::Zstd => &[1 | 2 << 3, 0, 0, b':', b'\n'],
         }
     }
 
@@ -49,6 +53,9 @@ impl ContentCoding {
 
     /// Returns these bytes in a form that is not compressed and belongs to no context.
     pub fn store(self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
         let mut stored = Vec::with_capacity(bytes.len() + STORED_OVERHEAD);
         match self {
             Self::Gzip => {
@@ -69,9 +76,6 @@ impl ContentCoding {
                     let len = u32::try_from(block.len()).expect("blocks are no longer");
                     stored.extend_from_slice(&(is_last | len << 3).to_le_bytes()[..3]);
                     stored.extend_from_slice(block);
-                }
-                if bytes.is_empty() {
-                    stored.extend_from_slice(self.end_of_context());
                 }
             }
         }
