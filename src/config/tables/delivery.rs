@@ -85,8 +85,9 @@ keys! {
         /// Answer to a client while the upstream is down. "hold": 200 with heartbeats while the gateway retries.
         /// "refuse": 502, 503 or 504.
         when_down: WhenDown = "hold",
-        /// Form of a response's end if the client should reconnect (expired, revoked, max_age, drain, lagged, replaced).
-        /// "cut": without the last chunk, or with a reset of the HTTP/2 stream.
+        /// Form of a response's end if the client should reconnect (expired, revoked, max_age, drain, lagged, replaced), or
+        /// if the answer to a POST breaks off while it is read. "cut": without the last chunk, or with a reset of the
+        /// HTTP/2 stream.
         end: EndForm = "clean",
         /// Send `Incremental: ?1` (RFC 10036), which asks proxies to forward each piece at once.
         incremental: bool = "true",
