@@ -171,6 +171,10 @@ const MAX_TEXT: usize = 256;
 /// The time for which answers of other gateways are awaited.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(500);
 
+/// The time for which the answer to [`StreamMessage::Stop`] is awaited, by the gateway that asks for a stop as by the one
+/// that stops. A stop that takes longer still takes place, and its client is told 404.
+pub(super) const STOP_WAIT: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use super::*;

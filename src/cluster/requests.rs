@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::context::moment;
 use super::engine::{AppendError, EngineError, LogId, Stored};
 use super::keys::SignedKind;
-use super::message::StreamMessage;
+use super::message::{STOP_WAIT, StreamMessage};
 use super::record::{LogRecord, Owner, RecordHead, ReleaseReason};
 use super::service::Cluster;
 use crate::stream::{
@@ -186,9 +186,6 @@ const UNCLAIMED_FOR: Duration = Duration::from_secs(10);
 
 /// The time within which the gateways agree, or a request is refused.
 const AGREE_WITHIN: Duration = Duration::from_secs(5);
-
-/// The time for which the answer of the gateway that reads the upstream is awaited.
-const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// The pause before another attempt to agree.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,7 +1,6 @@
 //! The answers of a gateway to the questions of others.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::{Cluster, RESUBSCRIBE_PAUSE};
 use crate::cluster::context::ClusterContext;
 use crate::cluster::engine::Question;
-use crate::cluster::message::StreamMessage;
+use crate::cluster::message::{STOP_WAIT, StreamMessage};
 use crate::cluster::release::release_later;
 use crate::stream::StopRequest;
 
@@ -72,7 +71,8 @@ impl Cluster {
         let (log, reply_to) = (question.log, question.reply_to.clone());
         let question = Question { log, payload: Bytes::new(), reply_to };
         self.context.tasks.spawn("stop", async move {
-            let outcome = timeout(STOP_WITHIN, handler.stop(request)).await;
+            // Nobody waits for a later answer. The stream ends all the same.
+            let outcome = timeout(STOP_WAIT, handler.stop(request)).await;
             let Ok(Some(outcome)) = outcome else { return };
             if let Some(answer) = StreamMessage::Stopped(outcome).encode(&context.keys, &log) {
                 send(&context, &question, answer).await;
@@ -86,6 +86,3 @@ async fn send(context: &ClusterContext, question: &Question, answer: Vec<u8>) {
         context.count_error(&error);
     }
 }
-
-/// The time within which a stream ends that a client of another gateway wants stopped.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
