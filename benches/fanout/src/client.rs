@@ -10,6 +10,7 @@ use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::Outcome;
+use crate::compression::body::ContentBody;
 use crate::http1::{ReadState, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
@@ -27,6 +28,8 @@ pub struct Client {
 pub enum Reading {
     /// A single response over HTTP/1.1.
     Http1(Box<Response>),
+    /// A single response over HTTP/1.1 with known contents.
+    Content(Box<Response<ContentBody>>),
     /// Streams over HTTP/2.
     Http2(Box<Connection>),
 }
@@ -83,6 +86,7 @@ impl Client {
     pub fn open_streams(&self) -> usize {
         match &self.reading {
             Reading::Http1(response) => usize::from(response.is_open()),
+            Reading::Content(response) => usize::from(response.is_open()),
             Reading::Http2(connection) => connection.open_streams(),
         }
     }
@@ -91,6 +95,7 @@ impl Client {
     pub fn expected(&self, mut see: impl FnMut(u64)) {
         match &self.reading {
             Reading::Http1(response) => see(response.scan.expected()),
+            Reading::Content(response) => see(response.scan.expected()),
             Reading::Http2(connection) => connection.expected().for_each(see),
         }
     }
@@ -99,7 +104,7 @@ impl Client {
     pub fn response(&self) -> Option<&Response> {
         match &self.reading {
             Reading::Http1(response) => Some(response),
-            Reading::Http2(_) => None,
+            Reading::Content(_) | Reading::Http2(_) => None,
         }
     }
 
@@ -114,6 +119,7 @@ impl Client {
                     Err(error) => return Err(error),
                 };
                 tally.tick();
+                tally.wire_bytes += count as u64;
                 let state = match &mut self.tls {
                     None => push(&mut self.reading, &buffers.wire[..count], &mut self.out, tally),
                     Some(tls) => decrypt(
@@ -201,8 +207,10 @@ fn decrypt(
 }
 
 fn push(reading: &mut Reading, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> ReadState {
+    tally.http_bytes += bytes.len() as u64;
     match reading {
         Reading::Http1(response) => response.push(bytes, tally),
+        Reading::Content(response) => response.push(bytes, tally),
         Reading::Http2(connection) => connection.push(bytes, out, tally),
     }
 }

@@ -6,10 +6,24 @@ use crate::measure::Tally;
 use crate::scan::Scan;
 
 /// A response that is being read.
-pub struct Response {
+pub struct Response<B = Scan> {
     state: State,
     /// The body.
-    pub scan: Scan,
+    pub scan: B,
+}
+
+/// The reader of a body.
+pub trait Body {
+    /// Returns false if a head with these fields, in lower case, is not one that was asked for.
+    fn accepts(&self, _fields: &[u8]) -> bool {
+        true
+    }
+
+    /// Takes the next bytes.
+    fn push(&mut self, bytes: &[u8], tally: &mut Tally);
+
+    /// Takes the end of a chunk.
+    fn end_chunk(&mut self, _tally: &mut Tally) {}
 }
 
 #[derive(Default)]
@@ -39,9 +53,9 @@ pub enum ReadState {
     Ended,
 }
 
-impl Response {
+impl<B: Body> Response<B> {
     /// Returns a response of which nothing has been read; `scan` checks its body.
-    pub fn new(scan: Scan) -> Self {
+    pub fn new(scan: B) -> Self {
         Self { state: State::default(), scan }
     }
 
@@ -61,8 +75,8 @@ impl Response {
             self.state = State::Head(head);
             return ReadState::Open;
         };
-        let fields = head[..end].to_ascii_lowercase();
-        if !fields.starts_with(b"http/1.1 200") {
+        let fields = head[..end + 2].to_ascii_lowercase();
+        if !fields.starts_with(b"http/1.1 200") || !self.scan.accepts(&fields) {
             return ReadState::Wrong;
         }
         let is_chunked = memmem::find(&fields, b"transfer-encoding: chunked").is_some();
@@ -98,6 +112,7 @@ impl Response {
                     *left -= part;
                     if *left == 0 {
                         self.state = State::Size(0);
+                        self.scan.end_chunk(tally);
                     }
                     bytes = &bytes[part..];
                 }

@@ -1,7 +1,7 @@
 //! The client side of HTTP/2: the part of RFC 9113 that holds streams open, written by hand so that it costs little CPU.
 //! Header blocks are sent without compression. Only the status of received ones is read.
 
-use crate::http1::ReadState;
+use crate::http1::{Body as _, ReadState};
 use crate::measure::Tally;
 use crate::scan::Scan;
 

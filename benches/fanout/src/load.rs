@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 
 use crate::Outcome;
 use crate::client::{Buffers, Client, Reading};
+use crate::compression::body::{ContentBody, ContentSettings};
 use crate::http1::{self, ReadState, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
@@ -31,6 +32,8 @@ pub struct ClientSettings {
     pub ids: Ids,
     /// The number of the first event that each stream is to bring.
     pub first: u64,
+    /// The contents that are read instead of numbered events, over HTTP/1.1.
+    pub content: Option<ContentSettings>,
 }
 
 /// The clients.
@@ -107,6 +110,9 @@ impl Load {
                 .collect();
             let connection = Connection::open(&paths, &fields, scan, &mut out);
             (out, Reading::Http2(Box::new(connection)))
+        } else if let Some(content) = client_settings.content {
+            let response = Response::new(ContentBody::new(content, index)?);
+            (http1::request(path(index), &fields), Reading::Content(Box::new(response)))
         } else {
             (http1::request(path(index), &fields), Reading::Http1(Box::new(Response::new(scan()))))
         };
@@ -267,6 +273,7 @@ mod tests {
             fields: Vec::new(),
             ids: Ids::Producers,
             first: 1,
+            content: None,
         };
         let mut load = Load::new().expect("a load");
         load.connect(&client_settings, 2, Duration::from_secs(10)).expect("clients");

@@ -11,6 +11,7 @@ mod ceiling;
 mod certificate;
 mod client;
 mod cluster;
+mod compression;
 mod control;
 mod example;
 mod forward;

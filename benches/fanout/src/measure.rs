@@ -17,6 +17,10 @@ pub struct Faults {
     pub disordered: u64,
     /// Events whose `id` was not the one that was next.
     pub wrong_ids: u64,
+    /// Events that were not the producer's.
+    pub wrong_contents: u64,
+    /// Events that could not be decoded when their bytes had arrived.
+    pub held_back: u64,
     /// Streams that did not end with the event that the producer sent last.
     pub short: u64,
 }
@@ -29,6 +33,10 @@ pub struct Tally {
     pub faults: Faults,
     /// Microseconds from an event's stamp to its arrival.
     pub latency: Histogram<u64>,
+    /// Bytes that came out of sockets.
+    pub wire_bytes: u64,
+    /// Bytes of HTTP: the same without TLS.
+    pub http_bytes: u64,
     /// The time at which the current bytes were read, in microseconds.
     now: u64,
 }
@@ -36,7 +44,7 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds");
-        Self { events: 0, faults: Faults::default(), latency, now: 0 }
+        Self { events: 0, faults: Faults::default(), latency, wire_bytes: 0, http_bytes: 0, now: 0 }
     }
 }
 
@@ -61,7 +69,7 @@ impl Tally {
 
     /// Starts a new window. Faults stay counted.
     pub fn restart(&mut self) {
-        self.events = 0;
+        (self.events, self.wire_bytes, self.http_bytes) = (0, 0, 0);
         self.latency.reset();
     }
 
@@ -85,6 +93,8 @@ impl fmt::Display for Faults {
             (self.repeated, "events repeated"),
             (self.disordered, "events out of order"),
             (self.wrong_ids, "ids not the expected next one"),
+            (self.wrong_contents, "events not the producer's"),
+            (self.held_back, "events not decodable when they arrived"),
             (self.short, "streams without the first or the last events"),
         ];
         let mut is_first = true;

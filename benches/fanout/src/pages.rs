@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::example;
 use crate::table::{CPU, Results, goals, short, thousands};
-use crate::{Outcome, abuse, cluster, forward};
+use crate::{Outcome, abuse, cluster, compression, forward};
 
 const PAGES: [&str; 2] = ["benches/README.md", "docs/sizing.md"];
 
@@ -42,6 +42,7 @@ fn renewed(page: &str, results: &Path) -> Outcome<String> {
             "abuse" => abuse::page::table(results),
             "cluster" => cluster::page::table(results),
             "forward" => forward::page::table(results),
+            "compression" => compression::page::table(results),
             "example" => example::example(results),
             _ => return Err(format!("there is no table {name}").into()),
         };

@@ -30,7 +30,7 @@ pub struct Size {
 /// A run of scenarios.
 pub struct Run {
     /// The only server to measure, if any.
-    only: Option<String>,
+    pub only: Option<String>,
     /// The dimensions of a run.
     pub size: Size,
     /// The default task of the servers.
@@ -38,7 +38,7 @@ pub struct Run {
     /// The results.
     pub report: Report,
     /// The number of rows in which the gateway failed.
-    failed: usize,
+    pub failed: usize,
 }
 
 /// All scenarios, in the order in which they run.
@@ -46,7 +46,7 @@ const SCENARIOS: [&str; 11] =
     ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "sizes", "micro", "table"];
 
 /// The share of the ceiling's deliveries that servers are asked for.
-const CEILING_SHARE: f64 = 0.6;
+pub const CEILING_SHARE: f64 = 0.6;
 
 /// The same for plain proxies: 60 % would be more than most of them can do.
 const PROXIES_SHARE: f64 = 0.3;
@@ -70,10 +70,12 @@ scenarios, about two minutes each; without any, all of them:
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
   cluster   three gateways and their engine, beside one gateway; eight minutes, not part of all
   forward   requests, bodies and WebSockets that are sent on: rillgate, nginx, caddy; ten minutes, not part of all
+  compression
+            bytes, CPU and memory of three contents with gzip and zstd beside none: rillgate; five minutes, not part of all
   micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
-  --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster and forward
-                their parts, such as delivery,takeover; --scratch: the figures are not kept
+  --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster,
+                forward and compression their parts, such as delivery,takeover; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
 
 /// Runs the scenarios of the command line.
@@ -94,8 +96,18 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
                 size = Size { clients: 50, rounds: 1, window: Duration::from_millis(500) };
                 scenarios.extend(
                     [
-                        "tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes", "abuse", "cluster",
+                        "tls",
+                        "plain",
+                        "h2",
+                        "overload",
+                        "replay",
+                        "growth",
+                        "gather",
+                        "sizes",
+                        "abuse",
+                        "cluster",
                         "forward",
+                        "compression",
                     ]
                     .map(str::to_owned),
                 );
@@ -106,7 +118,9 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--seconds" => size.window = Duration::from_secs(number()? as u64),
             "--scratch" => is_kept = false,
             "--only" => only = arguments.next(),
-            name if SCENARIOS.contains(&name) || matches!(name, "storm" | "abuse" | "cluster" | "forward") => {
+            name if SCENARIOS.contains(&name)
+                || matches!(name, "storm" | "abuse" | "cluster" | "forward" | "compression") =>
+            {
                 scenarios.push(argument)
             }
             _ => return Err(USAGE.into()),
@@ -129,6 +143,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
         routes: 0,
         log: 1000,
         gather: Duration::ZERO,
+        content: None,
     };
     let mut run = Run { only, size, settings, report: Report::new(is_kept)?, failed: 0 };
     scenarios.iter().try_for_each(|scenario| run.scenario(scenario))?;
@@ -195,6 +210,7 @@ impl Run {
                 kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
                 cluster::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
             }
+            "compression" => self.compression()?,
             "forward" => {
                 let Self { only, size, settings, report, .. } = self;
                 // Parts that are not measured again stay as they were.
@@ -234,17 +250,18 @@ impl Run {
         if missed > 0 && !is_smoke { Err(format!("{missed} rows miss a goal").into()) } else { Ok(()) }
     }
 
-    fn rounds(&mut self, mut round: impl FnMut(&mut Self, usize) -> Outcome<()>) -> Outcome<()> {
+    /// Does this in every round.
+    pub fn rounds(&mut self, mut round: impl FnMut(&mut Self, usize) -> Outcome<()>) -> Outcome<()> {
         (1..=self.size.rounds).try_for_each(|number| round(self, number))
     }
 
     /// A run that shows only that everything works.
-    fn is_small(&self) -> bool {
+    pub fn is_small(&self) -> bool {
         self.size.clients < 1000
     }
 
     /// Returns the rate for the clients of this run.
-    fn calibrate(&self, settings: &ServerSettings, share: f64) -> Asked {
+    pub fn calibrate(&self, settings: &ServerSettings, share: f64) -> Asked {
         let asked = calibrate(settings, self.size.clients, share, self.size.window.min(Duration::from_secs(1)));
         if self.is_small() {
             println!("a smoke test makes no figures; asked for: 10 events a second");

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
+use crate::compression::content::{Content, ContentKind};
 use crate::control::{Instruction, announce, instructions};
 use crate::scan::{now_micros, payload};
 
@@ -99,11 +100,13 @@ fn listen() -> Outcome<Vec<TcpListener>> {
     }
 }
 
-/// Serves until the parent is gone. With `hub`, an address and a path, events are posted there instead.
-pub fn serve(hub: Option<&str>) -> Outcome<()> {
+/// Serves until the parent is gone: numbered events, or with `of` a content with this name. If `of` is a hub, an address and
+/// a path, events are posted there instead.
+pub fn serve(of: Option<&str>) -> Outcome<()> {
     let readers = Arc::new(Mutex::new(Vec::<TcpStream>::new()));
     let mut publisher = None;
-    match hub.and_then(|hub| hub.split_once('/')) {
+    let mut content = of.and_then(ContentKind::named).map(Content::new);
+    match of.and_then(|hub| hub.split_once('/')) {
         Some((address, path)) => {
             publisher = Some((TcpStream::connect(address)?, format!("/{path}")));
             announce(0_u16);
@@ -145,10 +148,11 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
                 post(socket, path, &payload(*number, *stamp, 200))?;
             }
         } else if !due.is_empty() {
-            let events: String = due
-                .iter()
-                .map(|(number, stamp)| format!("id: {number}\ndata: {}\n\n", payload(*number, *stamp, 200)))
-                .collect();
+            let event = |(number, stamp): &(u64, u64)| match &mut content {
+                Some(content) => content.next_event(),
+                None => format!("id: {number}\ndata: {}\n\n", payload(*number, *stamp, 200)),
+            };
+            let events: String = due.iter().map(event).collect();
             let chunk = format!("{:X}\r\n{events}\r\n", events.len());
             let mut readers = readers.lock().expect("a thread that does not panic");
             readers.retain_mut(|socket| socket.write_all(chunk.as_bytes()).is_ok());

@@ -40,6 +40,8 @@ pub struct Row {
     pub active_kib: f64,
     pub connect_micros: f64,
     pub connect_seconds: f64,
+    /// Bytes of a delivery, with HTTP's framing and TLS.
+    pub wire_bytes: f64,
     /// The error, if there was one. The row is then shown and counts in no ratio.
     pub failed: Option<String>,
 }
@@ -53,6 +55,7 @@ impl Row {
     /// Adds the clients' measurements.
     pub fn received(&mut self, load: &Load) {
         (self.p50_ms, self.p99_ms) = (load.tally.milliseconds(0.5), load.tally.milliseconds(0.99));
+        self.wire_bytes = load.tally.wire_bytes as f64 / load.tally.events.max(1) as f64;
     }
 
     /// Deliveries that a second of one core's time is enough for.
@@ -143,7 +146,7 @@ impl Report {
         if scenario != "table" {
             println!("\n== {scenario}");
         }
-        if !matches!(scenario, "table" | "sizes" | "micro" | "abuse" | "cluster" | "forward") {
+        if !matches!(scenario, "table" | "sizes" | "micro" | "abuse" | "cluster" | "forward" | "compression") {
             println!(
                 "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7} {:>8} {:>8} {:>8} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7} {:>6}",
                 "server",
@@ -184,8 +187,10 @@ impl Report {
         if self.rows.is_empty() {
             return Ok(());
         }
-        if !matches!(self.scenario.as_str(), "growth" | "gather" | "sizes" | "micro" | "abuse" | "cluster" | "forward")
-        {
+        if !matches!(
+            self.scenario.as_str(),
+            "growth" | "gather" | "sizes" | "micro" | "abuse" | "cluster" | "forward" | "compression"
+        ) {
             summary(&self.rows);
         }
         if self.is_kept {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use memchr::memchr;
 
+use crate::http1::Body;
 use crate::measure::Tally;
 
 /// The rule that a server's ids follow.
@@ -60,22 +61,6 @@ impl Scan {
         self.expected
     }
 
-    /// Takes the next bytes of the body.
-    pub fn push(&mut self, mut bytes: &[u8], tally: &mut Tally) {
-        while let Some(end) = memchr(b'\n', bytes) {
-            if self.line.is_empty() {
-                self.line(&bytes[..end], tally);
-            } else {
-                self.keep(&bytes[..end]);
-                let line = std::mem::take(&mut self.line);
-                // The buffer goes: a client that is cut once may be cut again, an idle one has none.
-                self.line(&line, tally);
-            }
-            bytes = &bytes[end + 1..];
-        }
-        self.keep(bytes);
-    }
-
     fn keep(&mut self, bytes: &[u8]) {
         let room = LINE_BYTES.saturating_sub(self.line.len());
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -115,6 +100,23 @@ impl Scan {
                 false => id.0 > before.0 && id.1 == 0,
             }),
         }
+    }
+}
+
+impl Body for Scan {
+    fn push(&mut self, mut bytes: &[u8], tally: &mut Tally) {
+        while let Some(end) = memchr(b'\n', bytes) {
+            if self.line.is_empty() {
+                self.line(&bytes[..end], tally);
+            } else {
+                self.keep(&bytes[..end]);
+                let line = std::mem::take(&mut self.line);
+                // The buffer goes: a client that is cut once may be cut again, an idle one has none.
+                self.line(&line, tally);
+            }
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::compression::body::ContentSettings;
 use crate::control::{Control, Instruction};
 use crate::load::ClientSettings;
 use crate::scan::Ids;
@@ -48,6 +49,8 @@ pub struct ServerSettings {
     pub log: usize,
     /// The gateway's `gather`.
     pub gather: Duration,
+    /// The contents of the streams instead of numbered events, and the coding of the gateway.
+    pub content: Option<ContentSettings>,
 }
 
 /// A running server and its producer.
@@ -128,7 +131,7 @@ impl Server {
                 kind,
             });
         }
-        let (producer, feed) = produce(None)?;
+        let (producer, feed) = produce(settings.content.map(|content| content.kind.name().to_owned()))?;
         let mut token = None;
         let admin = free_port()?;
         let child = match kind {
@@ -171,10 +174,14 @@ impl Server {
             true => Some(certificate::client(&self.settings.folder, h2_streams > 0)?),
             false => None,
         };
-        let fields = self.token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).collect();
+        let content = self.settings.content;
+        let coding = content.and_then(|content| content.coding);
+        let token = self.token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}")));
+        let accepted = coding.map(|coding| ("accept-encoding".to_owned(), coding.name().to_owned()));
+        let fields = token.chain(accepted).collect();
         let paths = (0..self.settings.streams).map(|stream| format!("/feed/{stream}")).collect();
         let ids = if self.kind == Kind::Nchan { Ids::Seconds } else { Ids::Producers };
-        Ok(ClientSettings { to: self.to, tls, h2_streams, paths, fields, ids, first: 1 })
+        Ok(ClientSettings { to: self.to, tls, h2_streams, paths, fields, ids, first: 1, content })
     }
 
     /// Returns the sum of one of the gateway's metrics.
@@ -232,10 +239,10 @@ pub fn pinned(core: usize, program: &Path) -> Command {
     command
 }
 
-/// Starts a producer, or with `hub` a client that posts there.
-pub fn produce(hub: Option<String>) -> Outcome<(Child, Control)> {
+/// Starts a producer, of a content with a name or of numbered events, or a client that posts to a hub.
+pub fn produce(of: Option<String>) -> Outcome<(Child, Control)> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("producer").args(hub).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg("producer").args(of).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn()?;
     let control = Control::of(&mut child)?;
     Ok((child, control))

@@ -38,10 +38,16 @@ path = "/feed/{{name}}"
 upstream = "producer"
 auth = {{ issuers = ["main"], streams_claim = "streams" }}
 replay = {{ events = {log}, bytes = "4GiB" }}
-delivery = {{ max_age = "1h", gather = "{gather}ms" }}
+delivery = {{ max_age = "1h", gather = "{gather}ms", compression = [{coding}], heartbeat = "{heartbeat}" }}
 "#,
         log = settings.log,
         gather = settings.gather.as_millis(),
+        // A heartbeat would be counted as an event where clients count chunks.
+        heartbeat = if settings.content.is_some() { "10m" } else { "15s" },
+        coding = settings
+            .content
+            .and_then(|content| content.coding)
+            .map_or(String::new(), |coding| format!("\"{}\"", coding.name())),
     );
     for route in 0..settings.routes {
         text.push_str(&format!(

@@ -40,6 +40,7 @@ pub fn come(arguments: Vec<String>) -> Outcome<()> {
         fields,
         ids: Ids::Producers,
         first: 1,
+        content: None,
     };
     let start = Instant::now();
     std::thread::scope(|scope| {

@@ -133,19 +133,7 @@ pub fn goals(folder: &Path) -> String {
     ];
     let mut text = "| | measured | least..most | must | aim | |\n|---|---|---|---|---|---|\n".to_owned();
     for (what, figures, must, aim) in lines {
-        let (least, most) = figures.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
-        let (figure, range, verdict) = if figures.is_empty() {
-            ("-".to_owned(), "-".to_owned(), "not measured")
-        } else {
-            let figure = median(figures);
-            let verdict = match (figure <= aim, figure <= must) {
-                (true, _) => "aim reached",
-                (false, true) => "reached",
-                (false, false) => "missed",
-            };
-            (short(figure), format!("{}..{}", short(least), short(most)), verdict)
-        };
-        let _ = writeln!(text, "| {what} | {figure} | {range} | {must} | {aim} | {verdict} |");
+        text.push_str(&goal(what, &figures, must, aim));
     }
     if let Some(machine) = tls.machine() {
         let rounds = tls.rounds();
@@ -163,6 +151,23 @@ pub fn goals(folder: &Path) -> String {
         );
     }
     text
+}
+
+/// Formats a goal as a line of a table: the median of the figures, their range, and how it compares.
+pub fn goal(what: &str, figures: &[f64], must: f64, aim: f64) -> String {
+    let (least, most) = figures.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
+    let (figure, range, verdict) = if figures.is_empty() {
+        ("-".to_owned(), "-".to_owned(), "not measured")
+    } else {
+        let figure = median(figures.to_vec());
+        let verdict = match (figure <= aim, figure <= must) {
+            (true, _) => "aim reached",
+            (false, true) => "reached",
+            (false, false) => "missed",
+        };
+        (short(figure), format!("{}..{}", short(least), short(most)), verdict)
+    };
+    format!("| {what} | {figure} | {range} | {must} | {aim} | {verdict} |\n")
 }
 
 /// Formats a number with its significant digits.

@@ -88,6 +88,7 @@ impl Trial {
             fields: token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).collect(),
             ids: Ids::Producers,
             first: 1,
+            content: None,
         };
         let mut readers = Readers::connect(&client_settings, self.readers)?;
         producer.control.send(Instruction::Rate(10.0))?;

@@ -134,6 +134,7 @@ impl Gateways {
             fields,
             ids: Ids::Producers,
             first: 1,
+            content: None,
         }
     }
 

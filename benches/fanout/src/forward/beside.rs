@@ -38,6 +38,7 @@ pub fn measure(settings: &ServerSettings, scale: &Scale) -> Outcome<Value> {
         fields: Vec::new(),
         ids: Ids::Producers,
         first: 1,
+        content: None,
     };
     let mut readers = Load::new()?;
     readers.connect(&client_settings, scale.readers, Duration::from_secs(20))?;
