@@ -8,6 +8,7 @@
 //!
 //! A body is in memory until it has been sent, and in no log, metric or file. Of a request only digests are kept.
 
+mod admitted_post;
 mod answer;
 pub(super) mod body_limits;
 mod open;
