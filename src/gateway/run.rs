@@ -34,7 +34,7 @@ use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
-use crate::stream::{LogStore, Streams};
+use crate::stream::{LogStore, StoredRequests, Streams};
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Room, RouteMetrics};
 
@@ -107,6 +107,7 @@ impl Gateway {
             ),
             post_streams: PostStreams::default(),
             post_bodies,
+            stored_requests: store.clone().map(|store| Arc::new(store) as Arc<dyn StoredRequests>),
             shared_requests: cluster.as_ref().map(|cluster| cluster.shared_requests()),
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,

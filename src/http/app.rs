@@ -16,7 +16,7 @@ use crate::forward::ExchangeLimits;
 use crate::limits::SharedLimits;
 use crate::route::Routes;
 use crate::runtime::tasks::Tasks;
-use crate::stream::{SharedRequests, Streams};
+use crate::stream::{SharedRequests, StoredRequests, Streams};
 use crate::telemetry::RouteMetrics;
 
 /// The state that all requests share. There is one for the life of the gateway.
@@ -33,6 +33,8 @@ pub(crate) struct App {
     pub post_streams: PostStreams,
     /// Agrees with other gateways on the streams that `POST`s open, if there are any.
     pub shared_requests: Option<Arc<dyn SharedRequests>>,
+    /// Finds the streams that `POST`s have opened in the store, if there is one.
+    pub stored_requests: Option<Arc<dyn StoredRequests>>,
     /// The bounds on the bodies of `POST`s that open streams.
     pub post_bodies: PostBodyLimits,
     /// The rates at which requests open streams.

@@ -56,6 +56,8 @@ pub(super) struct AdmittedReader<'r> {
     pub(super) permit: SubscriptionPermit,
     pub(super) grant: Option<Grant>,
     pub(super) params: SubscribeParams,
+    /// Whether it is sent upstream if its stream is not open. Otherwise it reads what there was of the stream.
+    pub(super) may_send: bool,
 }
 
 /// Responds with a stream to a request that may read it.
@@ -90,7 +92,7 @@ pub(super) async fn respond(routed: RoutedRequest<'_>, grant: Option<Grant>) -> 
     let subscription = app.streams.subscribe_from(address, &key, || stream_spec(route, source()))?;
     let owner = history_owner(address, grant.as_ref());
     let history = || HistoryRequest { source: source(), owner };
-    let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params };
+    let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params, may_send: true };
     deliver(admitted, subscription, history).await
 }
 
@@ -104,12 +106,12 @@ pub(super) async fn deliver(
     mut subscription: Subscription,
     history: impl FnOnce() -> HistoryRequest,
 ) -> Result<Response<AppBody>, Rejection> {
-    let AdmittedReader { app, route, target, request, client, permit, grant, params } = admitted;
+    let AdmittedReader { app, route, target, request, client, permit, grant, params, may_send } = admitted;
     let head = &request.head;
     subscription.set_client(client.stream_client());
     let phase = subscription.stream().progress().phase;
-    // Only a POST opens a stream that can break off. Another request restores the log of one that has.
-    let is_late = phase.is_kept() || (head.method != http::Method::POST && matches!(phase, Phase::Opening));
+    // What is restored has broken off before.
+    let is_late = phase.is_kept() || (!may_send && matches!(phase, Phase::Opening));
     let (is_followed, max_events) = (params.follow, params.limit);
     let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, history));
     let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
@@ -204,6 +206,7 @@ pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> Stream
             Open::Always => Attempts::Unlimited,
             Open::OnDemand => Attempts::UntilRefused,
         },
+        request: None,
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::sse::EventId;
-use crate::stream::{BinaryDecoder, BinaryEncoder, Seed};
+use crate::stream::{BinaryDecoder, BinaryEncoder, OpeningRequest, Seed};
 
 /// The record of one stream: its incarnation, and how far its log is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) struct Record {
     pub bytes: u64,
     /// The route's name. Empty in a record of the first format, which did not have it.
     pub route: Arc<str>,
+    /// The request that opened the stream, if it was one by which the stream is found again.
+    pub request: Option<OpeningRequest>,
 }
 
 impl Record {
@@ -53,6 +55,10 @@ impl Record {
         let flags = if self.is_clean { CLEAN } else { 0 } | if self.is_exact { EXACT } else { 0 };
         encoder.optional(self.retry).byte(flags).optional(self.complete_at);
         encoder.number(self.touched).number(self.age).number(self.bytes).bytes(self.route.as_bytes());
+        encoder.byte(u8::from(self.request.is_some()));
+        if let Some(OpeningRequest { key, salt, body }) = &self.request {
+            encoder.bytes(key).bytes(salt).bytes(body);
+        }
         encoder.finish()
     }
 
@@ -60,7 +66,7 @@ impl Record {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut decoder = BinaryDecoder::of(bytes)?;
         let format = decoder.byte()?;
-        if ![ROUTELESS_RECORD_FORMAT, RECORD_FORMAT].contains(&format) {
+        if ![ROUTELESS_RECORD_FORMAT, REQUESTLESS_RECORD_FORMAT, RECORD_FORMAT].contains(&format) {
             return None;
         }
         let (number, seed) = (decoder.number()?, [decoder.number()?, decoder.number()?]);
@@ -83,7 +89,8 @@ impl Record {
             touched: decoder.number()?,
             age: decoder.number()?,
             bytes: decoder.number()?,
-            route: if format == RECORD_FORMAT { decoder.text()?.into() } else { Arc::default() },
+            route: if format == ROUTELESS_RECORD_FORMAT { Arc::default() } else { decoder.text()?.into() },
+            request: if format == RECORD_FORMAT { decode_request(&mut decoder)? } else { None },
         };
         decoder.is_at_end().then_some(record)
     }
@@ -95,8 +102,19 @@ impl Record {
     }
 }
 
-const RECORD_FORMAT: u8 = 2;
-/// The same format without the route. It is read, and not written any more.
+/// Returns `None` if it is damaged.
+fn decode_request(decoder: &mut BinaryDecoder<'_>) -> Option<Option<OpeningRequest>> {
+    if decoder.byte()? == 0 {
+        return Some(None);
+    }
+    let (key, salt, body) = (decoder.bytes()?, decoder.bytes()?, decoder.bytes()?);
+    Some(Some(OpeningRequest { key: key.try_into().ok()?, salt: salt.try_into().ok()?, body: body.try_into().ok()? }))
+}
+
+const RECORD_FORMAT: u8 = 3;
+/// The same format without the request. It is read, and not written any more.
+const REQUESTLESS_RECORD_FORMAT: u8 = 2;
+/// The same format without the request and the route. It is read, and not written any more.
 const ROUTELESS_RECORD_FORMAT: u8 = 1;
 const CLEAN: u8 = 1;
 const EXACT: u8 = 2;

@@ -1,7 +1,7 @@
 //! The queue of work for the writer, and the problem that the writer reports.
 //!
-//! Everything is bounded. A changed stream is queued once, however often it changes. The number of queued openings and
-//! closings is limited, and so are the bytes of closed logs that wait to be written. The exception is a drain: then all
+//! Everything is bounded. A changed stream is queued once, however often it changes. The number of queued openings,
+//! closings and questions is limited, and so are the bytes of closed logs that wait to be written. The exception is a drain: then all
 //! open streams are closed, and no more will follow.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::oneshot;
 
-use crate::stream::{EventStream, Offset, StoredStream, StreamIdentity};
+use crate::stream::{EventStream, Offset, OpeningRequest, StoredRequest, StoredStream, StreamIdentity};
 
 /// A persisted stream, as the stream and the writer share it.
 pub(super) struct StreamHandle {
@@ -21,6 +21,8 @@ pub(super) struct StreamHandle {
     pub key: StreamIdentity,
     /// The name of the stream's route, which owns the stream's part of the store.
     pub route: Arc<str>,
+    /// The request that opened the stream, if an equal one is to find it.
+    pub request: Option<OpeningRequest>,
     /// The stream, as long as something feeds it.
     pub stream: Weak<EventStream>,
     has_changed: AtomicBool,
@@ -37,6 +39,14 @@ pub(super) struct OpenRequest {
     pub reply: oneshot::Sender<Option<StoredStream>>,
 }
 
+/// A question for the stream that a request has opened.
+pub(super) struct FindRequest {
+    /// The key of the request.
+    pub key: [u8; 32],
+    /// Receives the stream, if there is one.
+    pub reply: oneshot::Sender<Option<StoredRequest>>,
+}
+
 /// Work that must be done in order.
 pub(super) enum Request {
     /// A stream was opened.
@@ -51,6 +61,8 @@ pub(super) enum Request {
 pub(super) struct Work {
     /// Requests, in order.
     pub requests: Vec<Request>,
+    /// Questions, in any order. Answered after the requests.
+    pub questions: Vec<FindRequest>,
     /// Changed streams, in any order. Written after the requests.
     pub changed: Vec<Arc<StreamHandle>>,
     /// Whether no more work will follow.
@@ -79,7 +91,12 @@ impl StreamHandle {
     /// Makes a handle of a stream whose log ends at `end` and is not stored.
     pub(super) fn new(key: StreamIdentity, route: Arc<str>, stream: Weak<EventStream>, end: Offset) -> Self {
         let (has_changed, is_open) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, route, stream, has_changed, is_open, persisted_until: AtomicU64::new(end.0) }
+        Self { key, route, request: None, stream, has_changed, is_open, persisted_until: AtomicU64::new(end.0) }
+    }
+
+    /// Adds the request that opened the stream.
+    pub(super) fn with_request(self, request: Option<OpeningRequest>) -> Self {
+        Self { request, ..self }
     }
 
     /// Returns the offset up to which the log is stored.
@@ -125,6 +142,17 @@ impl Inbox {
         is_accepted
     }
 
+    /// Queues a question. Returns false, and drops the reply channel, if too many are queued.
+    pub(super) fn ask(&self, question: FindRequest) -> bool {
+        let mut pending = self.pending.lock();
+        let is_accepted = pending.work.questions.len() < MAX_REQUESTS;
+        if is_accepted {
+            pending.work.questions.push(question);
+            self.wake.notify_one();
+        }
+        is_accepted
+    }
+
     /// Queues the closing of a stream. Has no effect on one that is not stored.
     pub(super) fn close(&self, handle: &Arc<StreamHandle>, stream: Arc<EventStream>) {
         let bytes = stream.log().bytes();
@@ -151,7 +179,7 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// Waits for work until `deadline`. Returns requests at once, and changes not before `commit`.
+    /// Waits for work until `deadline`. Returns requests and questions at once, and changes not before `commit`.
     pub(super) fn wait_for_work(&self, commit: Instant, deadline: Instant) -> Work {
         let mut pending = self.pending.lock();
         loop {
@@ -161,6 +189,10 @@ impl Inbox {
             if is_urgent || (has_changes && now >= commit) || now >= deadline {
                 pending.closed_bytes.clear();
                 return std::mem::take(&mut pending.work);
+            }
+            if !pending.work.questions.is_empty() {
+                // Without the changes: they are written together with those that follow soon.
+                return Work { questions: std::mem::take(&mut pending.work.questions), ..Work::default() };
             }
             let wake_at = if has_changes { commit.min(deadline) } else { deadline };
             self.wake.wait_until(&mut pending, wake_at);
@@ -209,8 +241,8 @@ const MAX_CLOSED_BYTES: usize = 64 << 20;
 /// Maximum of these bytes of one route, except for a single log that is larger.
 const MAX_ROUTE_CLOSED_BYTES: usize = 32 << 20;
 
-/// Maximum number of queued requests before further openings are refused. A stream that was accepted can always be
-/// closed.
+/// Maximum number of queued requests before further openings are refused, and of questions. A stream that was accepted
+/// can always be closed.
 const MAX_REQUESTS: usize = 100_000;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The index of the stored streams in memory: sizes and ages, and what each route has in sum, without events.
+//! The index of the stored streams in memory: sizes and ages, the requests that opened them, and what each route has in
+//! sum, without events.
 //!
 //! The index is built from the records when the file is opened, and stays correct because every change goes through it.
 //! The number of streams is bounded, however small they are. Does not decide what is stored.
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use super::codec::Record;
 use super::db::WriteTxn;
 use super::folder::StoreFault;
-use crate::stream::StreamIdentity;
+use crate::stream::{OpeningRequest, StoredRequest, StreamIdentity};
 
-/// The sizes and ages of all stored streams.
+/// The sizes and ages of all stored streams, and the requests that opened them.
 #[derive(Debug, Default)]
 pub(super) struct StoreIndex {
     streams: HashMap<StreamIdentity, IndexEntry>,
+    /// The newest stream of each request.
+    requests: HashMap<[u8; 32], StreamIdentity>,
     routes: HashMap<Arc<str>, RouteUsage>,
     bytes: u64,
     last_number: u64,
@@ -39,6 +42,9 @@ struct IndexEntry {
     touched: u64,
     /// The date after which the stream may be removed.
     expires_at: u64,
+    /// Whether the upstream has ended the stream.
+    is_complete: bool,
+    request: Option<Box<OpeningRequest>>,
 }
 
 impl StoreIndex {
@@ -49,10 +55,16 @@ impl StoreIndex {
         // Streams of a route share its name.
         let route = self.routes.get_key_value(&record.route).map_or(&record.route, |(name, _)| name).clone();
         let (number, touched) = (record.number, record.touched);
-        let entry = IndexEntry { route: route.clone(), number, bytes, touched, expires_at };
+        let (is_complete, request) = (record.complete_at.is_some(), record.request.map(Box::new));
+        let entry = IndexEntry { route: route.clone(), number, bytes, touched, expires_at, is_complete, request };
         self.last_number = self.last_number.max(number);
         if let Some(before) = self.streams.insert(key, entry) {
             self.subtract(&before);
+        }
+        if let Some(request) = &record.request
+            && self.of_request(&request.key).is_none_or(|(_, newest)| newest.number <= number)
+        {
+            self.requests.insert(request.key, key);
         }
         self.bytes += bytes;
         let usage = self.routes.entry(route).or_default();
@@ -96,9 +108,23 @@ impl StoreIndex {
     pub(super) fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StreamIdentity) -> Result<(), StoreFault> {
         if let Some(entry) = self.streams.remove(key) {
             self.subtract(&entry);
+            if let Some(request) = entry.request.filter(|request| self.requests.get(&request.key) == Some(key)) {
+                self.requests.remove(&request.key);
+            }
             txn.remove(key, entry.number)?;
         }
         Ok(())
+    }
+
+    /// Returns the newest stream that a request with this key opened, unless its retention has passed at this date.
+    pub(super) fn find(&self, request: &[u8; 32], wall: u64) -> Option<StoredRequest> {
+        let (identity, entry) = self.of_request(request).filter(|(_, entry)| entry.expires_at >= wall)?;
+        Some(StoredRequest { request: **entry.request.as_ref()?, identity, is_complete: entry.is_complete })
+    }
+
+    fn of_request(&self, request: &[u8; 32]) -> Option<(StreamIdentity, &IndexEntry)> {
+        let identity = *self.requests.get(request)?;
+        Some((identity, self.streams.get(&identity)?))
     }
 
     /// Returns an unused number for a stream's segments.
@@ -151,5 +177,5 @@ impl StoreIndex {
 /// Approximate size of a stream beyond its segments, in bytes.
 const STREAM_COST: u64 = 512;
 
-/// Maximum number of stored streams; keeps the index below about 20 MB.
+/// Maximum number of stored streams; keeps the index below about 20 MB, or 40 MB if requests have opened all of them.
 const MAX_STREAMS: usize = 100_000;

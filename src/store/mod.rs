@@ -32,18 +32,19 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 pub use self::folder::examine;
-use self::inbox::{Inbox, OpenRequest, StreamHandle};
+use self::inbox::{FindRequest, Inbox, OpenRequest, StreamHandle};
 use self::writer::StoreWriter;
 use crate::runtime::panics::Panics;
 use crate::runtime::workers;
-use crate::stream::{EventStream, LogPersister, LogStore, Offset, StoredStream};
+use crate::stream::{EventStream, LogPersister, LogStore, Offset, StoredRequest, StoredRequests, StoredStream};
 use crate::telemetry::StoreMetrics;
 
 /// Minimum interval between two commits. A killed process loses the events of this interval, and those that a slow disk
 /// has not taken yet.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Maximum time for which an opening stream waits for its stored state. After this, it starts afresh.
+/// Maximum time for which an opening stream waits for its stored state. After this, it starts afresh. A request that looks
+/// for the stream of an equal one waits as long.
 pub const RESTORE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The validated `[store]` table.
@@ -98,7 +99,8 @@ impl LogStore for Store {
     fn open(&self, stream: &Arc<EventStream>) -> Option<Arc<dyn LogPersister>> {
         let (key, metrics) = (stream.key().identity, self.metrics.clone());
         let (route, end) = (stream.key().route.clone(), stream.log().end());
-        let handle = Arc::new(StreamHandle::new(key, route, Arc::downgrade(stream), end));
+        let handle = StreamHandle::new(key, route, Arc::downgrade(stream), end);
+        let handle = Arc::new(handle.with_request(stream.request().copied()));
         let (reply, restored) = tokio::sync::oneshot::channel();
         if !self.inbox.open(OpenRequest { handle: handle.clone(), reply }) {
             metrics.error("behind");
@@ -106,6 +108,25 @@ impl LogStore for Store {
         }
         let (inbox, restored) = (self.inbox.clone(), Mutex::new(Some(restored)));
         Some(Arc::new(PersisterHandle { inbox, metrics, handle, restored }))
+    }
+}
+
+impl StoredRequests for Store {
+    fn find(&self, key: [u8; 32]) -> BoxFuture<'_, Option<StoredRequest>> {
+        let (reply, found) = tokio::sync::oneshot::channel();
+        let is_asked = self.inbox.ask(FindRequest { key, reply });
+        Box::pin(async move {
+            if !is_asked {
+                self.metrics.error("behind");
+                return None;
+            }
+            let Ok(found) = tokio::time::timeout(RESTORE_PATIENCE, found).await else {
+                warn!("store slow: a request does not find the stored answer to an earlier one");
+                self.metrics.error("late");
+                return None;
+            };
+            found.ok()?
+        })
     }
 }
 

@@ -214,6 +214,7 @@ impl StreamPersister {
             age: 0,
             bytes: 0,
             route: self.handle.route.clone(),
+            request: self.handle.request,
         };
         self.state = Some(FileState { record, was_clean: false, next, segments: VecDeque::new() });
         Ok(())

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::db::{WriteTxn, catch_panics};
 use super::eviction::Eviction;
 use super::folder::StoreFault;
-use super::inbox::{Inbox, OpenRequest, Request, StreamHandle, Work};
+use super::inbox::{FindRequest, Inbox, OpenRequest, Request, StreamHandle, Work};
 use super::index::StoreIndex;
 use super::open_store::OpenStore;
 use super::persister::StreamPersister;
@@ -200,6 +200,17 @@ impl StoreWriter {
         }
         if self.store.is_none() {
             self.streams.decline(requests);
+        }
+        self.answer(work.questions);
+    }
+
+    /// Answers questions for the streams of requests, from the index and so without a transaction.
+    fn answer(&self, questions: Vec<FindRequest>) {
+        let now = Moment::now();
+        for FindRequest { key, reply } in questions {
+            let found = self.store.as_ref().and_then(|store| store.index.find(&key, now.wall));
+            // A receiver that stopped waiting has gone on without it.
+            let _ = reply.send(found);
         }
     }
 

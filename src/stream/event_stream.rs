@@ -28,6 +28,7 @@ use super::persistence::LogPersister;
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
 use super::shared_log::SharedLog;
+use super::stored_requests::OpeningRequest;
 use super::stream_memory::StreamMemory;
 use super::unread::ReaderCount;
 use crate::coding::ContentCoding;
@@ -42,6 +43,8 @@ pub struct EventStream {
     policy: Arc<LivePolicy>,
     /// Read-locked for lookups; write-locked only before the first publish and on the first connection.
     incarnation: RwLock<Incarnation>,
+    /// The request that opened the stream, if an equal one is to find it in the store.
+    request: OnceLock<Box<OpeningRequest>>,
     /// The storage of the log, if the route has one.
     persister: OnceLock<Arc<dyn LogPersister>>,
     /// The log that other gateways share, if the route has one.
@@ -97,6 +100,7 @@ impl EventStream {
             ids,
             policy,
             incarnation: RwLock::new(Incarnation::new(ids)),
+            request: OnceLock::new(),
             persister: OnceLock::new(),
             shared: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, retention)),

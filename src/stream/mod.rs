@@ -34,6 +34,7 @@ mod shared_log;
 mod shared_logs;
 mod shared_requests;
 mod spec;
+mod stored_requests;
 mod stream_memory;
 mod unread;
 
@@ -65,3 +66,4 @@ pub use shared_log::{ShareRole, SharedLog, StreamShare};
 pub use shared_logs::SharedLogs;
 pub use shared_requests::{AgreedRequest, RequestOffer, SharedRequests, StopHandler, StopOutcome, StopRequest};
 pub use spec::{StreamObserver, StreamSpec};
+pub use stored_requests::{OpeningRequest, StoredRequest, StoredRequests};

@@ -172,14 +172,14 @@ impl Streams {
             Entry::Vacant(free) => {
                 let file = self.files.acquire_stream().ok_or(StreamLimit::All)?;
                 let spec = spec();
-                let (ids, policy) = (spec.ids, spec.policy.clone());
-                let storage = policy.current().storage;
+                let (ids, policy, storage) = (spec.ids, spec.policy.clone(), spec.policy.current().storage);
                 let stored = self.store.as_ref().filter(|_| storage == LogStorage::Disk);
                 let shared = self.shared_logs.as_ref().filter(|_| storage == LogStorage::Cluster);
                 let stream = match stored.is_some() || shared.is_some() {
                     false => EventStream::new(key.clone(), ids, policy),
                     true => EventStream::with_restorable_log(key.clone(), ids, policy),
                 };
+                stream.attach_request(spec.request);
                 if let Some(persister) = stored.and_then(|store| store.open(&stream)) {
                     stream.attach_persister(persister);
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::feed::{Attempts, EventSource, OpenError, StreamFeed};
 use super::live_policy::LivePolicy;
 use super::log::{Gap, GapNotice, Ids, VerdictForm};
+use super::stored_requests::OpeningRequest;
 
 /// The settings of one stream.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct StreamSpec {
     pub gap_notice: fn(VerdictForm) -> GapNotice,
     /// The attempts to connect.
     pub attempts: Attempts,
+    /// The request that opens the stream and is to find it again in the store. `None`: there is none.
+    pub request: Option<OpeningRequest>,
     /// The observer of its metrics.
     pub observer: Arc<dyn StreamObserver>,
 }

@@ -18,6 +18,7 @@ mod hostile_upstreams;
 mod official_clients;
 mod producer;
 mod refusals;
+mod restarts;
 mod secrecy;
 #[cfg(feature = "cluster")]
 mod several_gateways;

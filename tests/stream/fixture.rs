@@ -110,6 +110,7 @@ impl Fixture {
             feed: StreamFeed::Alone,
             gap_notice: |_| |_, _| None,
             attempts: Attempts::UntilRefused,
+            request: None,
             observer: Arc::new(Uncounted),
         };
         let limits = Arc::new(ArcSwap::from_pointee(Limits { streams: 10, ..default_limits() }));

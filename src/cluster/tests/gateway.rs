@@ -196,6 +196,7 @@ impl Gateway {
                 }
             },
             attempts,
+            request: None,
             observer: Arc::new(Uncounted),
         };
         self.streams.subscribe(&World::key(stream), spec).ok()

@@ -130,6 +130,7 @@ fn subscribe(streams: &Streams) -> Subscription {
         feed: StreamFeed::Alone,
         gap_notice: |_| |_, _| None,
         attempts: Attempts::UntilRefused,
+        request: None,
         observer: Arc::new(Uncounted),
     };
     streams.subscribe(&key, spec).expect("room for one stream")

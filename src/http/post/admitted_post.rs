@@ -20,7 +20,7 @@ use crate::http::response::rejection::Rejection;
 use crate::http::routed_request::RoutedRequest;
 use crate::http::subscribe::source_headers;
 use crate::listen::RequestBody;
-use crate::stream::{SourceMethod, SourceRequest};
+use crate::stream::{OpeningRequest, SourceMethod, SourceRequest};
 
 /// A `POST` that its route admits.
 pub(super) struct AdmittedPost<'r> {
@@ -97,12 +97,17 @@ impl<'r> AdmittedPost<'r> {
         self.params.after != LastEventId::None
     }
 
-    /// Returns a stream with this name that no request has opened yet.
-    pub(super) fn new_stream(&self, name: String) -> Arc<PostStream> {
+    /// Returns a stream that no request has opened yet. The salt is random.
+    pub(super) fn new_stream(&self, salt: [u8; 16]) -> Arc<PostStream> {
+        self.named_stream(self.key.stream_name(&salt), self.key.opening_request(salt))
+    }
+
+    /// Returns the stream with this name. The store has it under `stored`, if at all.
+    pub(super) fn named_stream(&self, name: String, stored: Option<OpeningRequest>) -> Arc<PostStream> {
         let PostRequest { routed: RoutedRequest { route, captures, target, .. }, settings } = self.post;
         let mut shared = self.shared.clone();
         shared.push(key_pair(settings, &name, self.key.subject, &self.key.credentials));
         let key = route.stream_key(target.path.encoded(), captures, shared);
-        Arc::new(PostStream { name, key, request: self.key.clone() })
+        Arc::new(PostStream { name, key, request: self.key.clone(), stored })
     }
 }

@@ -1,7 +1,8 @@
 //! A `POST`: joins the stream of an equal request, or opens one.
 //!
-//! Gateways that share the route's streams agree on the stream first. The owner of the stream sends the request of its own
-//! client, and equal requests at other gateways join the stream.
+//! The stream is looked for among those that are open, and then in the store. Gateways that share the route's streams agree
+//! on the stream first. The owner of the stream sends the request of its own client, and equal requests at other gateways
+//! join the stream.
 
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use super::{PostRequest, STREAM_PARAMETER, answer};
 use crate::http::app::App;
 use crate::http::delivery::pending_resume::HistoryRequest;
 use crate::http::request::target::RequestTarget;
-use crate::http::request::trace::hex;
 use crate::http::response::body::AppBody;
 use crate::http::response::rejection::{PostRefusal, Rejection};
 use crate::http::routed_request::RoutedRequest;
@@ -23,7 +23,7 @@ use crate::http::subscribe::{AdmittedReader, deliver, longest_wait, stream_spec}
 use crate::listen::RequestBody;
 use crate::route::{LogStorage, PostSettings, Route, WhenDown, percent};
 use crate::stream::{
-    Attempts, EventSource, OpenError, RequestOffer, SharedRequests, SourceRequest, StreamKey, StreamSpec,
+    Attempts, EventSource, OpenError, RequestOffer, SharedRequests, SourceRequest, StoredRequest, StreamKey, StreamSpec,
 };
 
 /// Responds to a `POST` with a stream, or with what its upstream answers instead.
@@ -34,50 +34,101 @@ pub(in crate::http) async fn respond(
     post: PostRequest<'_>,
     body: &mut Option<RequestBody>,
 ) -> Result<Response<AppBody>, Rejection> {
-    let RoutedRequest { app, route, .. } = post.routed;
     let (admitted, unsent) = AdmittedPost::read(post, body).await?;
-    let is_shared = shared_requests(app, route).is_some();
     let mut unsent = Some(unsent);
     let mut attempts = 0;
     loop {
         attempts += 1;
-        // What another gateway answers with something else than a stream is asked again: for this client, it was not sent.
-        let sent = if is_shared { unsent.clone() } else { unsent.take() };
-        match admitted.join_or_open(sent).await {
-            Err(rejection) if is_shared && is_forgotten(&rejection) && attempts < MAX_ATTEMPTS => {}
+        match admitted.join_or_open(&mut unsent, attempts).await {
+            Err(rejection) if unsent.is_some() && is_forgotten(&rejection) && attempts < MAX_ATTEMPTS => {}
             outcome => return outcome.or_else(answer::pass_on),
         }
     }
 }
 
+/// The stream that a request opens, unless one is open that it joins.
+struct ChosenStream {
+    stream: Arc<PostStream>,
+    /// Whether the store has all that there is of it, so that nothing is sent for it.
+    is_past: bool,
+}
+
 impl AdmittedPost<'_> {
-    /// Responds with the stream of an equal request, or with a new one, for which `sent` goes upstream.
+    /// Responds with the stream of an equal request, or with a new one, for which the request goes upstream. Leaves it if it
+    /// is not sent, or may have to be sent after all.
     ///
     /// # Errors
     /// The refusal.
-    async fn join_or_open(&self, sent: Option<UnsentPost>) -> Result<Response<AppBody>, Rejection> {
+    async fn join_or_open(
+        &self,
+        unsent: &mut Option<UnsentPost>,
+        attempt: usize,
+    ) -> Result<Response<AppBody>, Rejection> {
         let RoutedRequest { app, route, target, request, .. } = self.post.routed;
-        let new = self.new_stream(new_name());
         let joined = app.post_streams.find(&app.streams, &self.key, self.resumes())?;
-        let new = match joined {
-            Some(_) => new,
-            None => self.agree_on(new).await?,
+        let ChosenStream { stream: chosen, is_past } = match joined {
+            Some(_) => ChosenStream::new(self.new_stream(new_salt())),
+            None => self.choose(attempt).await?,
         };
-        let key = joined.as_ref().map_or(&new.key, |post| &post.key);
+        let key = joined.as_ref().map_or(&chosen.key, |post| &post.key);
         let permit = app.subscription_limits.acquire(self.grant.as_ref(), self.address, key)?;
         if !app.streams.contains(key) {
             app.stream_opens.acquire(self.address, key.route.clone(), longest_wait(route)).await?;
         }
-        let (post, subscription) = app.post_streams.join_or_open(&app.streams, new, self.resumes(), |key| {
-            app.streams.subscribe_from(self.address, key, || self.spec(key, sent))
+        let sent = match shared_requests(app, route) {
+            _ if is_past => None,
+            // What another gateway answers with something else than a stream is asked again: for this client, it was not sent.
+            Some(_) => unsent.clone(),
+            None => unsent.take(),
+        };
+        let (post, subscription) = app.post_streams.join_or_open(&app.streams, chosen, self.resumes(), |post| {
+            app.streams.subscribe_from(self.address, &post.key, || self.spec(post, sent))
         })?;
 
         let (client, grant, params) = (self.client.clone(), self.grant.clone(), self.params.clone());
-        let reader = AdmittedReader { app, route, target, request, client, permit, grant, params };
+        let may_send = !is_past;
+        let reader = AdmittedReader { app, route, target, request, client, permit, grant, params, may_send };
         let history = || HistoryRequest { source: Arc::new(PostSource::gone()), owner: None };
         let mut response = deliver(reader, subscription, history).await?;
         response.headers_mut().insert(CONTENT_LOCATION, location(target, &post));
         Ok(response)
+    }
+
+    /// Returns the stream that this request opens, which an equal one may have opened before.
+    ///
+    /// # Errors
+    /// The other gateways cannot agree now, or the stream was opened by a request with another body.
+    async fn choose(&self, attempt: usize) -> Result<ChosenStream, Rejection> {
+        let stored = match attempt {
+            FIRST_ATTEMPT => self.find_stored().await?,
+            // It is gone from there.
+            _ => None,
+        };
+        match stored {
+            Some(stored) => Ok(stored),
+            None => self.agree_on(self.new_stream(new_salt())).await.map(ChosenStream::new),
+        }
+    }
+
+    /// Returns the stored stream that an equal request opened in an earlier process, or that is not open any more, if this
+    /// request joins it.
+    ///
+    /// # Errors
+    /// The stream was opened by a request with another body.
+    async fn find_stored(&self) -> Result<Option<ChosenStream>, Rejection> {
+        let PostRequest { routed: RoutedRequest { app, route, .. }, settings } = self.post;
+        let requests = app.stored_requests.as_ref().filter(|_| route.settings.stream.storage == LogStorage::Disk);
+        let Some((requests, key)) = requests.zip(self.key.stored_key()) else { return Ok(None) };
+        let Some(StoredRequest { request, identity, is_complete }) = requests.find(key).await else { return Ok(None) };
+        let stream = self.new_stream(request.salt);
+        // The answer of another upstream is not this request's.
+        if stream.key.identity != identity || !(is_complete || self.resumes()) {
+            return Ok(None);
+        }
+        match stream.stored == Some(request) {
+            true => Ok(Some(ChosenStream { stream, is_past: is_complete || !settings.retry })),
+            false => Err(Rejection::Post(PostRefusal::BodyDiffers)),
+        }
     }
 
     /// Returns the stream that the other gateways agree on instead of this new one, if they share the route's streams.
@@ -99,18 +150,30 @@ impl AdmittedPost<'_> {
         let agreed = requests.agree(offer).await.map_err(|error| Rejection::Upstream(Arc::new(error)))?;
         match agreed.body == self.key.body {
             true if agreed.name == new.name => Ok(new),
-            true => Ok(self.new_stream(agreed.name)),
+            true => Ok(self.named_stream(agreed.name, None)),
             false => Err(Rejection::Post(PostRefusal::BodyDiffers)),
         }
     }
 
-    /// Returns the specification of the stream with this key, for which `sent` goes upstream.
-    fn spec(&self, key: &StreamKey, sent: Option<UnsentPost>) -> StreamSpec {
+    /// Returns the specification of a stream for which `sent` goes upstream.
+    fn spec(&self, post: &PostStream, sent: Option<UnsentPost>) -> StreamSpec {
         let PostRequest { routed: RoutedRequest { route, captures, .. }, settings } = self.post;
-        let Some(UnsentPost { request, charge }) = sent else { return post_spec(route, settings, PostSource::gone()) };
-        let resource = route.resource(captures, &key.shared);
-        let request = SourceRequest { path: resource.path, query: resource.query, ..request };
-        post_spec(route, settings, PostSource::new(route.upstream.source(request), charge, settings.retry))
+        let source = match sent {
+            Some(UnsentPost { request, charge }) => {
+                let resource = route.resource(captures, &post.key.shared);
+                let request = SourceRequest { path: resource.path, query: resource.query, ..request };
+                PostSource::new(route.upstream.source(request), charge, settings.retry)
+            }
+            None => PostSource::gone(),
+        };
+        StreamSpec { request: post.stored, ..post_spec(route, settings, source) }
+    }
+}
+
+impl ChosenStream {
+    /// A stream for which the request goes upstream.
+    fn new(stream: Arc<PostStream>) -> Self {
+        Self { stream, is_past: false }
     }
 }
 
@@ -135,11 +198,11 @@ pub(super) fn post_spec(route: &Route, settings: &PostSettings, source: PostSour
     StreamSpec { attempts, ..stream_spec(route, Arc::new(source)) }
 }
 
-/// Returns a name for a stream.
-fn new_name() -> String {
+/// Returns the random part of a stream's name.
+fn new_salt() -> [u8; 16] {
     let mut random = [0; 16];
     getrandom::fill(&mut random).expect("the system has random numbers");
-    hex(&random)
+    random
 }
 
 /// Returns the URL of a stream, relative to the origin, with the parameters that the route shares.
@@ -153,5 +216,7 @@ fn location(target: &RequestTarget, post: &PostStream) -> HeaderValue {
     HeaderValue::from_str(&url).expect("a URL is visible ASCII")
 }
 
-/// The most streams that one request tries to join, while other gateways forget them.
+const FIRST_ATTEMPT: usize = 1;
+
+/// The most streams that one request tries to join, while other gateways, or the store, forget them.
 const MAX_ATTEMPTS: usize = 3;

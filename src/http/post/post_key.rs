@@ -12,6 +12,7 @@ use crate::http::request::trace::hex;
 use crate::http::response::rejection::Rejection;
 use crate::route::{PostKeySource, PostSettings};
 use crate::runtime::field_encoder::FieldEncoder;
+use crate::stream::OpeningRequest;
 
 /// The header fields of a `POST` that go upstream. All of them belong to the key.
 pub(super) struct PostFields {
@@ -108,6 +109,26 @@ impl PostKey {
             subject: parts.subject,
             credentials: parts.fields.credentials,
         })
+    }
+
+    /// Returns the name of a stream that this request opens: 128 bits that nobody finds who lacks the request or the salt.
+    pub(super) fn stream_name(&self, salt: &[u8; 16]) -> String {
+        let mut encoder = FieldEncoder::new("rillgate post name 1");
+        encoder.bytes(self.shared.as_ref().map_or(&[], |shared| &shared[..])).bytes(salt);
+        hex(&encoder.digest()[..16])
+    }
+
+    /// Returns the key by which the store finds the stream of an equal request. Not the digest that they share, which is
+    /// half of the stream's name. `None`: the request has a stream of its own.
+    pub(super) fn stored_key(&self) -> Option<[u8; 32]> {
+        Some(FieldEncoder::new("rillgate stored post 1").bytes(&self.shared?).digest())
+    }
+
+    /// Returns this request as the store keeps it, with the salt of the stream's name. `None`: as for [`Self::stored_key`].
+    pub(super) fn opening_request(&self, salt: [u8; 16]) -> Option<OpeningRequest> {
+        let mut encoder = FieldEncoder::new("rillgate stored post body 1");
+        encoder.bytes(&self.shared?).bytes(&salt).bytes(&self.body);
+        Some(OpeningRequest { key: self.stored_key()?, salt, body: encoder.digest() })
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::post_key::PostKey;
 use crate::http::response::rejection::{PostRefusal, Rejection};
-use crate::stream::{Phase, StreamKey, StreamLimit, Streams, Subscription};
+use crate::stream::{OpeningRequest, Phase, StreamKey, StreamLimit, Streams, Subscription};
 
 /// The streams of one gateway that were opened by `POST`.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub(crate) struct PostStream {
     pub(super) key: StreamKey,
     /// The request that opened it.
     pub(super) request: PostKey,
+    /// The same as the store keeps it. `None`: no other request finds it there.
+    pub(super) stored: Option<OpeningRequest>,
 }
 
 /// Least streams between two looks for those that are gone.
@@ -54,7 +56,7 @@ impl PostStreams {
         self.0.lock().find(streams, request, has_id)
     }
 
-    /// Joins the stream of this request, or opens `new`. `subscribe` must subscribe to the stream with the key that it gets.
+    /// Joins the stream of this request, or opens `new`. `subscribe` must subscribe to the stream that it gets.
     ///
     /// # Errors
     /// As for [`Self::find`], or the limit that a new stream would exceed.
@@ -63,7 +65,7 @@ impl PostStreams {
         streams: &Streams,
         new: Arc<PostStream>,
         has_id: bool,
-        subscribe: impl FnOnce(&StreamKey) -> Result<Subscription, StreamLimit>,
+        subscribe: impl FnOnce(&PostStream) -> Result<Subscription, StreamLimit>,
     ) -> Result<(Arc<PostStream>, Subscription), Rejection> {
         let mut known = self.0.lock();
         let post = match known.find(streams, &new.request, has_id)? {
@@ -71,7 +73,7 @@ impl PostStreams {
             // Another request may have agreed on the name at the same time.
             None => known.by_name.get(&new.name).cloned().unwrap_or(new),
         };
-        let subscription = subscribe(&post.key)?;
+        let subscription = subscribe(&post)?;
         known.insert(streams, &post);
         Ok((post, subscription))
     }

@@ -70,7 +70,7 @@ pub(in crate::http) async fn read(post: PostRequest<'_>) -> Result<Response<AppB
     // nothing is sent upstream.
     let spec = || post_spec(route, settings, PostSource::gone());
     let subscription = app.streams.subscribe_from(address, &key, spec)?;
-    let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params };
+    let admitted = AdmittedReader { app, route, target, request, client, permit, grant, params, may_send: false };
     let history = || HistoryRequest { source: Arc::new(PostSource::gone()), owner: None };
     deliver(admitted, subscription, history).await.map_err(|rejection| match is_forgotten(&rejection) {
         true => Rejection::Post(PostRefusal::NoStream),

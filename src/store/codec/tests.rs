@@ -3,15 +3,27 @@
 use super::*;
 
 #[test]
-fn a_record_without_a_route_is_still_read() {
+fn records_without_a_request_and_without_a_route_are_still_read() {
     let record = Record { route: "prices".into(), ..record() };
-    let mut old = record.encode();
-    old.truncate(old.len() - 8 - "prices".len() - 8);
-    old[0] = ROUTELESS_RECORD_FORMAT;
-    let old = BinaryEncoder::from(old).finish();
+    let checksum = 8;
+    let mut second = record.encode();
+    second.truncate(second.len() - checksum - 1);
+    let mut first = second.clone();
+    first.truncate(first.len() - 8 - "prices".len());
+    (second[0], first[0]) = (REQUESTLESS_RECORD_FORMAT, ROUTELESS_RECORD_FORMAT);
+    let [first, second] = [first, second].map(|bytes| BinaryEncoder::from(bytes).finish());
 
     assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
-    assert_eq!(Record::decode(&old), Some(Record { route: "".into(), ..record }));
+    assert_eq!(Record::decode(&second), Some(record.clone()));
+    assert_eq!(Record::decode(&first), Some(Record { route: "".into(), ..record }));
+}
+
+#[test]
+fn a_record_keeps_its_request() {
+    let request = OpeningRequest { key: [1; 32], salt: [2; 16], body: [3; 32] };
+    let record = Record { request: Some(request), ..record() };
+
+    assert_eq!(Record::decode(&record.encode()), Some(record));
 }
 
 fn record() -> Record {
@@ -31,5 +43,6 @@ fn record() -> Record {
         age: 6,
         bytes: 3,
         route: Arc::default(),
+        request: None,
     }
 }

@@ -51,6 +51,7 @@ fn record(number: u64, route: &str, touched: u64) -> Record {
         age: 1000,
         bytes: 0,
         route: route.into(),
+        request: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a stream continues: a stored log, or one that other gateways share.
+//! What a stream continues: a stored log, or one that other gateways share; and what its stored log is found by.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use crate::stream::incarnation::Incarnation;
 use crate::stream::log::{Fingerprints, IdLookup, Seed};
 use crate::stream::persistence::StoredStream;
 use crate::stream::shared_log::SharedLog;
+use crate::stream::stored_requests::OpeningRequest;
 
 impl EventStream {
     /// Returns the minter of event ids.
@@ -36,6 +37,19 @@ impl EventStream {
         if let Some(retry) = stored.retry {
             self.advertise_retry(retry);
         }
+    }
+
+    /// Attaches the request that opened the stream, if the store is to keep it. Must be called at most once, before the
+    /// storage of the log is attached.
+    pub(in crate::stream) fn attach_request(&self, request: Option<OpeningRequest>) {
+        if let Some(request) = request {
+            assert!(self.request.set(Box::new(request)).is_ok(), "a stream is opened by one request");
+        }
+    }
+
+    /// Returns the request that opened the stream, if an equal one is to find it in the store.
+    pub fn request(&self) -> Option<&OpeningRequest> {
+        self.request.get().map(|request| &**request)
     }
 
     /// Returns true if the source has ever been connected, in this process or, with a stored log, an earlier one.

@@ -65,6 +65,7 @@ impl Fixture {
             feed: StreamFeed::Alone,
             gap_notice: |_| |_, _| None,
             attempts: Attempts::UntilRefused,
+            request: None,
             observer: Arc::new(Uncounted),
         }
     }
