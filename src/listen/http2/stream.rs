@@ -52,6 +52,8 @@ struct AwaitingResponse<B> {
     response: BoxFuture<'static, Response<B>>,
     responder: SendResponse<Bytes>,
     is_head_request: bool,
+    /// False until the first poll, which answers most requests.
+    is_polled: bool,
 }
 
 struct SendingBody<B> {
@@ -71,9 +73,10 @@ struct SendingBody<B> {
 /// would take five times the memory that they have in h2.
 const MAX_BLOCKED: usize = 128;
 
-/// Returns true if the client has to take some of its responses before further requests are accepted.
+/// Returns true if the client has to take some of its responses before further requests are accepted. A request that was
+/// accepted and not polled yet may be another one.
 pub(in crate::listen) fn are_too_many_blocked<B: ResponseBody>(streams: &[H2Stream<B>]) -> bool {
-    streams.len() >= MAX_BLOCKED && streams.iter().filter(|stream| stream.is_blocked()).count() >= MAX_BLOCKED
+    streams.len() >= MAX_BLOCKED && streams.iter().filter(|stream| stream.may_be_blocked()).count() >= MAX_BLOCKED
 }
 
 /// A chunk that waits for the client.
@@ -92,7 +95,8 @@ impl<B: ResponseBody> H2Stream<B> {
         responder: SendResponse<Bytes>,
         request: RequestGuard,
     ) -> Self {
-        let awaiting = AwaitingResponse { response, responder, is_head_request: method == Method::HEAD };
+        let awaiting =
+            AwaitingResponse { response, responder, is_head_request: method == Method::HEAD, is_polled: false };
         Self { state: State::AwaitingResponse(awaiting), side_waker: SideWaker::default(), _request: request }
     }
 
@@ -101,6 +105,14 @@ impl<B: ResponseBody> H2Stream<B> {
         match &self.state {
             State::SendingBody(sending) => sending.stall.is_some(),
             State::AwaitingResponse(_) => false,
+        }
+    }
+
+    /// Returns true if a chunk waits for the client, or may do so after the first poll.
+    fn may_be_blocked(&self) -> bool {
+        match &self.state {
+            State::SendingBody(sending) => sending.stall.is_some(),
+            State::AwaitingResponse(awaiting) => !awaiting.is_polled,
         }
     }
 
@@ -130,6 +142,7 @@ impl<B: ResponseBody> H2Stream<B> {
         let waker = self.side_waker.poll_due(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let State::AwaitingResponse(awaiting) = &mut self.state {
+            awaiting.is_polled = true;
             let answered = awaiting.poll(cx);
             // Afterwards, so that the time for it counts.
             budget.spend(0);
