@@ -112,8 +112,10 @@ async fn handle(app: Arc<App>, mut request: IncomingRequest, query: Query) -> Re
         || head.method == Method::CONNECT
         || (body.is_some() && announces_body(head))
         || is_malformed;
-    let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if ends_connection && head.version < Version::HTTP_2 && !is_upgraded {
+    // These take the connection over, and a response that may be cut must not say that it is the last one.
+    let takes_over =
+        response.status() == StatusCode::SWITCHING_PROTOCOLS || matches!(response.body(), AppBody::Prelude(_));
+    if ends_connection && head.version < Version::HTTP_2 && !takes_over {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.headers_mut().insert(REQUEST_ID, trace.request_id().clone());

@@ -38,7 +38,7 @@ use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
 use crate::coding::ContentCoding;
 use crate::listen::{IncomingRequest, Prelude};
-use crate::route::{Open, Route, RouteObserver, WhenDown};
+use crate::route::{EndForm, Open, Route, RouteObserver, WhenDown};
 use crate::runtime::jitter;
 use crate::stream::{
     Attempts, CodedReader, EventSource, EventStream, Incompletion, Offset, Phase, SourceHeader, SourceRequest,
@@ -174,10 +174,14 @@ pub(super) async fn deliver(
         }
     };
     // No request can follow a response that takes the connection over, or one without chunks (HTTP/1.0). Others keep it,
-    // as the answer to a POST: Node.js takes a response that is cut for a whole one if it says `close`.
-    let is_last = matches!(body, AppBody::Prelude(_)) || head.version < Version::HTTP_11;
+    // as the answer to a POST. Node.js takes a response that is cut for a whole one if it says `close`, so one that may be
+    // cut does not: its client learns it from the end of the connection.
+    let says_close = match matches!(body, AppBody::Prelude(_)) {
+        true => route.settings.delivery.end == EndForm::Clean,
+        false => head.version < Version::HTTP_11,
+    };
     let mut response = Response::new(body);
-    if is_last {
+    if says_close {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     add_stream_headers(route, coding, &mut response);

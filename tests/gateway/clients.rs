@@ -282,6 +282,21 @@ async fn clients_see_no_gap_when_a_gateway_with_a_disk_log_restarts() {
     }
 }
 
+#[tokio::test]
+async fn an_aborted_response_is_an_error_to_fetch_in_nodejs() {
+    let mut fixture = FailoverFixture::new("auth = \"public\"").await;
+    let cut = "[routes.delivery]\nend = \"cut\"\nmax_age = \"500ms\"";
+    fixture.config = fixture.config.replacen("[routes.delivery]", cut, 1);
+    let _gateway = fixture.start().await;
+    let running = fixture.follow(&EVENTSOURCE_PARSER, "", None);
+    fixture.emit("1").await;
+    running.wait_events(1).await;
+
+    running.wait_lost(1).await;
+
+    assert_ne!(running.lost()[0], "the response ended");
+}
+
 async fn stops_when_refused(client: &Adapter, status: u64) {
     let fixture = FailoverFixture::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
     let gateway = fixture.start().await;

@@ -89,8 +89,13 @@ impl RunningClient {
 
     /// Waits until the client has seen the end of this many responses.
     pub async fn wait_lost(&self, count: usize) {
-        eventually(DEADLINE, || async { self.reports().filter(|report| report.contains_key("lost")).count() >= count })
-            .await;
+        eventually(DEADLINE, || async { self.lost().len() >= count }).await;
+    }
+
+    /// Returns what the client said of each response that ended.
+    pub fn lost(&self) -> Vec<String> {
+        let text = |report: serde_json::Map<String, Value>| Some(report.get("lost")?.as_str()?.to_owned());
+        self.reports().filter_map(text).collect()
     }
 
     fn closed(&self) -> Option<Option<u64>> {
