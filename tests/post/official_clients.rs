@@ -111,12 +111,19 @@ fn assert_is_as_scripted(outcome: &Value) {
     assert!(is_as_scripted, "{text}");
 }
 
-/// Fails at the first thing that differs.
+/// Fails at the first thing that differs. A client that aborts has had as much as came until then.
 fn assert_same(expected: &Value, found: &Value) {
-    let name = &expected["scenario"];
+    let name = expected["scenario"].as_str().unwrap();
     let seen = |outcome: &Value| outcome["seen"].as_array().unwrap().clone();
     for (expected, found) in seen(expected).iter().zip(&seen(found)) {
         assert_eq!(expected, found, "{name}");
+    }
+    let is_aborted = name.contains("endless") && !name.contains("to its end");
+    let [mut expected, mut found] = [expected.clone(), found.clone()];
+    if is_aborted {
+        for outcome in [&mut expected, &mut found] {
+            outcome["seen"] = Value::Null;
+        }
     }
     assert_eq!(expected, found, "{name}");
 }
