@@ -49,7 +49,7 @@ pub(in crate::http) async fn respond(
 /// The stream that a request opens, unless one is open that it joins.
 struct ChosenStream {
     stream: Arc<PostStream>,
-    /// Whether the store has all that there is of it, so that nothing is sent for it.
+    /// The store has all that there is of it, so nothing is sent for it.
     is_past: bool,
 }
 
@@ -171,7 +171,7 @@ impl AdmittedPost<'_> {
 }
 
 impl ChosenStream {
-    /// A stream for which the request goes upstream.
+    /// Chooses a stream for which the request goes upstream.
     fn new(stream: Arc<PostStream>) -> Self {
         Self { stream, is_past: false }
     }
