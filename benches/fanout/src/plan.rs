@@ -30,7 +30,7 @@ pub struct Size {
 /// A run of scenarios.
 pub struct Run {
     /// The only server to measure, if any.
-    pub only: Option<String>,
+    only: Option<String>,
     /// The dimensions of a run.
     pub size: Size,
     /// The default task of the servers.
@@ -77,6 +77,11 @@ scenarios, about two minutes each; without any, all of them:
   --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster,
                 forward and compression their parts, such as delivery,takeover; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
+
+/// Returns true if a part is measured: one that `only` names, or any without it.
+pub fn is_wanted(only: Option<&str>, part: &str) -> bool {
+    only.is_none_or(|only| only.split(',').any(|wanted| wanted == part))
+}
 
 /// Runs the scenarios of the command line.
 pub fn run(arguments: Vec<String>) -> Outcome<()> {
@@ -203,20 +208,14 @@ impl Run {
             "abuse" => return self.abuse(),
             "storm" => return storm::measure(&self.settings, self.size.window),
             "cluster" => {
+                self.keep_others("cluster");
                 let Self { only, size, settings, report, .. } = self;
-                // Parts that are not measured again stay as they were.
-                let kept = Results::read(Path::new(RESULTS), "cluster");
-                let is_measured = |row: &Value| cluster::is_wanted(only.as_deref(), row["part"].as_str().unwrap_or(""));
-                kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
                 cluster::measure(settings, *size, only.as_deref(), |row| report.keep(row))?;
             }
             "compression" => self.compression()?,
             "forward" => {
+                self.keep_others("forward");
                 let Self { only, size, settings, report, .. } = self;
-                // Parts that are not measured again stay as they were.
-                let kept = Results::read(Path::new(RESULTS), "forward");
-                let is_measured = |row: &Value| forward::is_wanted(only.as_deref(), row["part"].as_str().unwrap_or(""));
-                kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| report.keep(row.clone()));
                 let outcome = forward::measure(settings, *size, only.as_deref(), |row| report.keep(row));
                 report.end()?;
                 return outcome;
@@ -248,6 +247,19 @@ impl Run {
         abuse::in_order(rows.into_iter().chain(earlier)).for_each(|row| report.keep(row));
         report.end()?;
         if missed > 0 && !is_smoke { Err(format!("{missed} rows miss a goal").into()) } else { Ok(()) }
+    }
+
+    /// Returns true if a part is measured.
+    pub fn wants(&self, part: &str) -> bool {
+        is_wanted(self.only.as_deref(), part)
+    }
+
+    /// Keeps the parts of a scenario that are not measured again as they were.
+    pub fn keep_others(&mut self, scenario: &str) {
+        let kept = Results::read(Path::new(RESULTS), scenario);
+        let others = kept.all().iter().filter(|row| !self.wants(row["part"].as_str().unwrap_or_default()));
+        let others: Vec<Value> = others.cloned().collect();
+        others.into_iter().for_each(|row| self.report.keep(row));
     }
 
     /// Does this in every round.

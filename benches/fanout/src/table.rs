@@ -179,6 +179,20 @@ pub fn short(value: f64) -> String {
     }
 }
 
+/// A figure with three digits, or a whole number with commas.
+pub fn number(value: f64) -> String {
+    if value >= 1000.0 { thousands(value) } else { short(value) }
+}
+
+/// The median, and the least and the most.
+pub fn range(values: &[f64]) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
+    }
+    let (least, most) = values.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
+    format!("{} ({}..{})", short(median(values.to_vec())), short(least), short(most))
+}
+
 /// A whole number with commas.
 pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());

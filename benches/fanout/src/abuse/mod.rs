@@ -26,6 +26,7 @@ use situation::{SITUATIONS, Situation};
 use trial::Trial;
 
 use crate::Outcome;
+use crate::plan::is_wanted;
 use crate::server::{Kind, ServerSettings};
 
 /// Runs every situation, or those whose numbers are in `only`, and passes each row to `keep`. Returns how many rows miss
@@ -36,10 +37,8 @@ pub fn measure(
     is_smoke: bool,
     mut keep: impl FnMut(Value),
 ) -> Outcome<usize> {
-    let wanted = |situation: &&Situation| match only {
-        Some(only) => only.split(',').any(|number| number == situation.number),
-        None => !is_smoke || situation.number == "33",
-    };
+    let only = only.or(is_smoke.then_some("33"));
+    let wanted = |situation: &&Situation| is_wanted(only, situation.number);
     let mut missed = 0;
     for situation in SITUATIONS.iter().filter(wanted) {
         println!("{} {}", situation.number, situation.title);

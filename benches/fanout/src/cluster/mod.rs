@@ -19,7 +19,7 @@ use self::engine::Engine;
 use self::gateways::{Gateways, Sharing};
 use crate::control::Instruction;
 use crate::load::Load;
-use crate::plan::Size;
+use crate::plan::{Size, is_wanted};
 use crate::process;
 use crate::report::rounded;
 use crate::server::ServerSettings;
@@ -136,11 +136,6 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
         );
     }
     Ok(())
-}
-
-/// Returns true if a part is measured.
-pub fn is_wanted(only: Option<&str>, part: &str) -> bool {
-    only.is_none_or(|only| only.split(',').any(|wanted| wanted == part))
 }
 
 /// Connects clients to these streams at a gateway that owns none of them, if there is one.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::table::{Results, median, short, thousands};
+use crate::table::{Results, median, number};
 
 /// Formats the kept figures: medians of the rounds.
 pub fn table(results: &Path) -> String {
@@ -82,8 +82,4 @@ pub fn table(results: &Path) -> String {
 fn figures_of(kept: &Results, server: &str, what: &str, figure: &str) -> Vec<f64> {
     let rows = kept.all().iter().filter(|row| row["server"] == server && row["what"] == what);
     rows.filter_map(|row| row["figures"][figure].as_f64()).collect()
-}
-
-fn number(value: f64) -> String {
-    if value >= 1000.0 { thousands(value) } else { short(value) }
 }

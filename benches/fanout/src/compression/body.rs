@@ -36,7 +36,7 @@ pub struct ContentBody {
     check: Option<Box<Check>>,
 }
 
-/// What a client that decodes has decoded.
+/// Compares what a client decodes with the producer's events.
 struct Check {
     decoder: Decoder,
     content: Content,
@@ -76,7 +76,7 @@ impl ContentBody {
         Ok(Self { coding: settings.coding, chunks: 0, check })
     }
 
-    /// The number of the event that is to come next.
+    /// Returns the number of the event that is to come next.
     pub fn expected(&self) -> u64 {
         match &self.check {
             Some(check) => check.content.number() + 1,

@@ -1,10 +1,9 @@
-//! What compression gives and takes: bytes, CPU per delivery, and memory of logs, with a coding and without, in turn.
+//! Measures what compression gives and takes: bytes, CPU per delivery and memory of logs, with a coding and without, in turn.
 
 pub mod body;
 pub mod content;
 pub mod page;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,10 +13,9 @@ use self::content::ContentKind;
 use crate::calibrate::Asked;
 use crate::control::Instruction;
 use crate::load::Load;
-use crate::plan::{CEILING_SHARE, RESULTS, Run};
+use crate::plan::{CEILING_SHARE, Run};
 use crate::report::{Row, rounded};
 use crate::server::{Kind, Server, ServerSettings};
-use crate::table::Results;
 use crate::workload::Workload;
 use crate::{Outcome, process};
 
@@ -33,25 +31,20 @@ const LOGS: [(usize, usize); 2] = [(1_000, 100), (10_000, 20)];
 impl Run {
     /// Measures the parts that `--only` names, or all of them: `bytes`, `cpu`, `memory`.
     pub fn compression(&mut self) -> Outcome<()> {
-        let only = self.only.clone();
-        let wants = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|wanted| wanted == part));
-        // Parts that are not measured again stay as they were.
-        let kept = Results::read(Path::new(RESULTS), "compression");
-        let is_measured = |row: &Value| wants(row["part"].as_str().unwrap_or_default());
-        kept.all().iter().filter(|row| !is_measured(row)).for_each(|row| self.report.keep(row.clone()));
+        self.keep_others("compression");
         // A run that is to show only that it works takes one content and one coding.
         let (kinds, codings, logs) = match self.is_small() {
             true => (&ContentKind::ALL[..1], &CODINGS[..2], &LOGS[..1]),
             false => (&ContentKind::ALL[..], &CODINGS[..], &LOGS[..]),
         };
-        if wants("bytes") {
+        if self.wants("bytes") {
             for &kind in kinds {
                 for &coding in codings {
                     self.part("bytes", kind.name(), coding, 1, |run| run.bytes(kind, coding))?;
                 }
             }
         }
-        if wants("cpu") {
+        if self.wants("cpu") {
             let asked = self.calibrate(&self.settings, CEILING_SHARE);
             self.rounds(|run, round| {
                 codings
@@ -59,7 +52,7 @@ impl Run {
                     .try_for_each(|&coding| run.part("cpu", "ticks", coding, round, |run| run.cpu(coding, asked)))
             })?;
         }
-        if wants("memory") {
+        if self.wants("memory") {
             for &(events, streams) in logs {
                 let (events, streams) = if self.is_small() { (events / 10, 2) } else { (events, streams) };
                 let mut bare = None;
@@ -95,14 +88,14 @@ impl Run {
         Ok(())
     }
 
-    /// The gateway with clients that read a content in a coding.
+    /// Returns the settings of a gateway whose clients read a content in a coding.
     fn settings_for(&self, kind: ContentKind, coding: Option<Coding>, clients: usize) -> ServerSettings {
         // Some two hundred clients decode: more would keep the other core from its work.
         let content = Some(ContentSettings { kind, coding, checked: clients.div_ceil(200) });
         ServerSettings { content, ..self.settings.clone() }
     }
 
-    /// The bytes of an event, with HTTP's framing, and with TLS's records as well.
+    /// Measures the bytes of an event, with HTTP's framing, and with TLS's records as well.
     fn bytes(&self, kind: ContentKind, coding: Option<Coding>) -> Outcome<Value> {
         let clients = (self.size.clients / 10).max(1);
         let mut server = Server::start(Kind::Rillgate, &self.settings_for(kind, coding, clients))?;
@@ -121,7 +114,7 @@ impl Run {
         )
     }
 
-    /// CPU microseconds of a delivery.
+    /// Measures the CPU of a delivery, in microseconds.
     fn cpu(&self, coding: Option<Coding>, asked: Asked) -> Outcome<Value> {
         let settings = self.settings_for(ContentKind::Ticks, coding, self.size.clients);
         let workload = Workload {
@@ -140,7 +133,7 @@ impl Run {
         )
     }
 
-    /// Memory of a full log with one reader. `bare` is that of the same streams without events and without a coding, which
+    /// Measures the memory of a full log with one reader. `bare` is that of the same streams without events and without a coding, which
     /// the first call finds: a coding has memory before the first event.
     fn memory(
         &self,

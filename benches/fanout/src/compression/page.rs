@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::table::{Results, goal, median, short, thousands};
+use crate::table::{Results, goal, median, number, range};
 
 /// Formats the kept figures: what was measured, then the goals.
 pub fn table(results: &Path) -> String {
@@ -31,7 +31,7 @@ pub fn table(results: &Path) -> String {
         let _ = write!(text, "| {title} | {} |", cell(&figures(&kept, part, what, "identity", figure)));
         for coding in ["gzip", "zstd"] {
             let figures = cell(&figures(&kept, part, what, coding, figure));
-            let _ = write!(text, " {figures} | {} |", range(&ratios(&kept, part, what, coding, figure)));
+            let _ = write!(text, " {figures} | {} |", range_of_rounds(&ratios(&kept, part, what, coding, figure)));
         }
         text.push('\n');
     }
@@ -74,20 +74,12 @@ fn ratios(kept: &Results, part: &str, what: &str, coding: &str, figure: &str) ->
 }
 
 fn cell(values: &[f64]) -> String {
-    match median(values.to_vec()) {
-        value if value.is_nan() => "-".to_owned(),
-        value if value >= 1000.0 => thousands(value),
-        value => short(value),
-    }
+    if values.is_empty() { "-".to_owned() } else { number(median(values.to_vec())) }
 }
 
 /// The median, and of several rounds the least and the most.
-fn range(values: &[f64]) -> String {
-    if values.len() < 2 {
-        return cell(values);
-    }
-    let (least, most) = values.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
-    format!("{} ({}..{})", cell(values), short(least), short(most))
+fn range_of_rounds(values: &[f64]) -> String {
+    if values.len() < 2 { cell(values) } else { range(values) }
 }
 
 #[cfg(test)]
@@ -110,7 +102,7 @@ mod tests {
         let ratios = ratios(&kept, "cpu", "ticks", "gzip", "cpu_micros");
 
         assert_eq!(ratios, [0.75, 1.0]);
-        assert_eq!(range(&ratios), "1.00 (0.75..1.00)");
-        assert_eq!(range(&[]), "-");
+        assert_eq!(range_of_rounds(&ratios), "1.00 (0.75..1.00)");
+        assert_eq!(range_of_rounds(&[]), "-");
     }
 }

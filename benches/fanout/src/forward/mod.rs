@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::bodies::Direction;
 use self::exchanges::{Exchange, ExchangeFigures, Exchanges};
 use self::servers::ForwardServer;
-use crate::plan::Size;
+use crate::plan::{Size, is_wanted};
 use crate::report::rounded;
 use crate::server::{Kind, ServerSettings};
 use crate::{Outcome, certificate, process};
@@ -101,11 +101,6 @@ pub fn measure(settings: &ServerSettings, size: Size, only: Option<&str>, mut ke
         }
     }
     if failures > 0 { Err(format!("rillgate failed in {failures} rows").into()) } else { Ok(()) }
-}
-
-/// Returns true if a part is measured.
-pub fn is_wanted(only: Option<&str>, part: &str) -> bool {
-    only.is_none_or(|only| only.split(',').any(|wanted| wanted == part))
 }
 
 fn requests(kind: Kind, settings: &ServerSettings, scale: &Scale) -> Outcome<Value> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::table::{Results, median, short, thousands};
+use crate::table::{Results, median, number, range, short};
 
 /// The servers, by column.
 const SERVERS: [&str; 3] = ["rillgate", "nginx", "caddy"];
@@ -90,18 +90,8 @@ fn cell(values: &[f64], figure: &str) -> String {
     match figure.ends_with("_kib") {
         // A shrinking process has not grown.
         true => short((value / 1024.0).max(0.0)),
-        false if value >= 1000.0 => thousands(value),
-        false => short(value),
+        false => number(value),
     }
-}
-
-/// The median, and the least and the most.
-fn range(values: &[f64]) -> String {
-    if values.is_empty() {
-        return "-".to_owned();
-    }
-    let (least, most) = values.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
-    format!("{} ({}..{})", short(median(values.to_vec())), short(least), short(most))
 }
 
 #[cfg(test)]
