@@ -120,14 +120,24 @@ impl StoredRequests for Store {
                 self.metrics.error("behind");
                 return None;
             }
-            let Ok(found) = tokio::time::timeout(RESTORE_PATIENCE, found).await else {
-                warn!("store slow: a request does not find the stored answer to an earlier one");
-                self.metrics.error("late");
-                return None;
-            };
-            found.ok()?
+            let warn = || warn!("store slow: a request does not find the stored answer to an earlier one");
+            answer_in_time(found, &self.metrics, warn).await
         })
     }
+}
+
+/// Waits for an answer of the writer. A late one is counted and told with `warn`.
+async fn answer_in_time<T>(
+    answer: tokio::sync::oneshot::Receiver<Option<T>>,
+    metrics: &StoreMetrics,
+    warn: impl FnOnce(),
+) -> Option<T> {
+    let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, answer).await else {
+        warn();
+        metrics.error("late");
+        return None;
+    };
+    answer.ok()?
 }
 
 /// A stream's connection to the writer.
@@ -148,12 +158,9 @@ impl LogPersister for PersisterHandle {
     fn load(&self) -> BoxFuture<'_, Option<StoredStream>> {
         let restored = self.restored.lock().take();
         Box::pin(async move {
-            let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, restored?).await else {
-                warn!(stream = ?self.handle.key, "store slow: the stream starts without its stored events");
-                self.metrics.error("late");
-                return None;
-            };
-            answer.ok()?
+            let stream = self.handle.key;
+            let warn = || warn!(?stream, "store slow: the stream starts without its stored events");
+            answer_in_time(restored?, &self.metrics, warn).await
         })
     }
 

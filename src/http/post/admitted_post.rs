@@ -1,4 +1,4 @@
-//! A `POST` that may open a stream: whom it is of, what it asks for, and what is sent upstream for it.
+//! A `POST` that may open a stream: its client, its parameters, and the request that is sent upstream for it.
 //!
 //! Everything that can refuse it is checked here, but limits and the upstream. Finding and opening streams is another step.
 
@@ -35,7 +35,7 @@ pub(super) struct AdmittedPost<'r> {
     shared: Vec<(String, String)>,
 }
 
-/// What goes upstream, if the `POST` opens a stream.
+/// The request that is sent upstream if the `POST` opens a stream.
 #[derive(Clone)]
 pub(super) struct UnsentPost {
     pub(super) request: SourceRequest,
@@ -92,7 +92,7 @@ impl<'r> AdmittedPost<'r> {
         Ok((admitted, UnsentPost { request, charge: Arc::new(charge) }))
     }
 
-    /// Whether the request goes on after an event that its client has.
+    /// Returns true if the request goes on after an event that its client has.
     pub(super) fn resumes(&self) -> bool {
         self.params.after != LastEventId::None
     }

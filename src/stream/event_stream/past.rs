@@ -1,4 +1,4 @@
-//! What a stream continues: a stored log, or one that other gateways share; and what its stored log is found by.
+//! The past of a stream: a stored log and the request that finds it, or a log that other gateways share.
 
 use std::sync::Arc;
 use std::time::Instant;
