@@ -135,9 +135,14 @@ async fn a_vanished_upstream_is_reconnected_within_a_minute_without_loss() {
 #[tokio::test]
 async fn an_upstream_with_an_unresponsive_first_address_is_reached_at_the_next() {
     for when_down in BOTH {
-        let origin = Origin::start().await;
-        let hole = SocketAddr::from(([127, 0, 0, 3], origin.address().port()));
-        let _hole = BlackHole::at(hole);
+        let (origin, hole, _hole) = loop {
+            let origin = Origin::start().await;
+            let hole = SocketAddr::from(([127, 0, 0, 3], origin.address().port()));
+            // Another test may have that port for all addresses.
+            if let Ok(socket) = BlackHole::at(hole) {
+                break (origin, hole, socket);
+            }
+        };
         let name = format!("http://producer.test:{}", origin.address().port());
         let hosts = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&hosts, format!("{} producer.test\n{} producer.test\n", hole.ip(), origin.address().ip()))

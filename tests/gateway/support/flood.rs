@@ -102,13 +102,13 @@ pub struct BlackHole {
 
 impl BlackHole {
     pub fn new() -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap())
+        Self::at("127.0.0.1:0".parse().unwrap()).unwrap()
     }
 
-    /// Connects to this address.
-    pub fn at(address: SocketAddr) -> Self {
+    /// Listens at this address; an error if something else does.
+    pub fn at(address: SocketAddr) -> std::io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&address.into()).unwrap();
+        socket.bind(&address.into())?;
         socket.listen(0).unwrap();
         let to = self::address(&socket);
         let queued = (0..4).map(|_| {
@@ -119,7 +119,7 @@ impl BlackHole {
             client
         });
         let queued = queued.collect();
-        Self { socket, _queued: queued }
+        Ok(Self { socket, _queued: queued })
     }
 
     pub fn url(&self) -> String {
