@@ -31,6 +31,17 @@ pub(super) struct Following<'t> {
     pub looked_at: Option<Instant>,
 }
 
+/// The news of a message about the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OwnersWord {
+    /// The owner still is the owner, and its phase was taken over.
+    Heard,
+    /// The records that the message rests on are not here. They did not arrive, or the engine has lost them.
+    Unfounded,
+    /// It says nothing about the owner of the present term.
+    Unrelated,
+}
+
 /// The reason why following ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FollowEnd {
@@ -112,9 +123,7 @@ impl Following<'_> {
                     }
                     if member.needs_look() {
                         let is_client = member.has_requests();
-                        if let Some(looked_at) = looked_at {
-                            sleep_until(looked_at + LOOK_INTERVAL).await;
-                        }
+                        not_before(looked_at).await;
                         let cause = match is_client {
                             true => Some(ResyncCause::Client),
                             false => member.is_behind().then_some(ResyncCause::Beat),
@@ -134,17 +143,24 @@ impl Following<'_> {
                         true => {}
                     }
                 }
-                word = words.next(member), if owner.is_some() => {
-                    if set_phase(member, &stream, &word) {
-                        confirmed_at = Instant::now();
+                word = words.next(member), if owner.is_some() => match hear(member, &stream, &word) {
+                    OwnersWord::Heard => confirmed_at = Instant::now(),
+                    OwnersWord::Unfounded => {
+                        not_before(looked_at).await;
+                        return FollowEnd::Look(None);
                     }
-                }
+                    OwnersWord::Unrelated => {}
+                },
                 answer = finished(&mut asking) => {
                     asking = None;
-                    match answer.is_some_and(|answer| set_phase(member, &stream, &answer)) {
-                        true => (confirmed_at, is_check) = (Instant::now(), false),
+                    match answer.map_or(OwnersWord::Unrelated, |answer| hear(member, &stream, &answer)) {
+                        OwnersWord::Heard => (confirmed_at, is_check) = (Instant::now(), false),
+                        OwnersWord::Unfounded => {
+                            not_before(looked_at).await;
+                            return FollowEnd::Look(None);
+                        }
                         // The owner may not know it yet either, or not know that it is the owner.
-                        false => {
+                        OwnersWord::Unrelated => {
                             if is_check || pause >= MAX_ASK_PAUSE {
                                 // The engine may have forgotten that it is the owner.
                                 return FollowEnd::Look(None);
@@ -172,18 +188,32 @@ impl Following<'_> {
     }
 }
 
-/// Takes over the phase that the owner tells. Returns false for a message of something else than the owner of the present
-/// term.
-fn set_phase(member: &Member, stream: &EventStream, message: &[u8]) -> bool {
-    let context = member.context();
+/// Takes over the phase that the owner tells, as far as records show it.
+fn hear(member: &Member, stream: &EventStream, message: &[u8]) -> OwnersWord {
+    let (context, place) = (member.context(), member.place());
     match StreamMessage::decode(&context.keys, member.log_id(), message) {
-        Some(StreamMessage::PhaseIs { term, phase }) if term == member.place().term() => {
+        // The next owner knows that events may be missing by the record only. Whoever was told otherwise before would be
+        // told no gap.
+        Some(StreamMessage::PhaseIs { term, phase: Phase::Live })
+            if term == place.term() && !place.has_been_live() =>
+        {
+            OwnersWord::Unfounded
+        }
+        Some(StreamMessage::PhaseIs { term, phase }) if term == place.term() => {
             if context.nodes.is_valid() {
                 stream.set_phase(phase);
             }
-            true
+            OwnersWord::Heard
         }
-        Some(_) | None => false,
+        Some(_) | None => OwnersWord::Unrelated,
+    }
+}
+
+/// Waits until the engine may be looked at again after a look at this time. A message that rests on lost records comes as
+/// often as it is asked for.
+async fn not_before(looked_at: Option<Instant>) {
+    if let Some(looked_at) = looked_at {
+        sleep_until(looked_at + LOOK_INTERVAL).await;
     }
 }
 
@@ -201,7 +231,7 @@ fn ask_phase(member: &Arc<Member>, pause: Duration) -> BoxFuture<'static, Option
     })
 }
 
-/// The least time between two looks for clients.
+/// The least time between two looks that are not due to a record.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest pause before the owner is asked for its phase again.

@@ -168,6 +168,13 @@ impl FakeCluster {
         state.restart_sequences();
     }
 
+    /// Loses all records but the first ones of each log, so many of them. Sequences are used again.
+    pub(in crate::cluster) fn keep_first(&self, count: usize) {
+        let mut state = self.0.state.lock();
+        state.logs.values_mut().for_each(|log| log.truncate(count));
+        state.restart_sequences();
+    }
+
     /// Loses the connections of all gateways, and of those to come. They notice at once.
     pub(in crate::cluster) fn disconnect(&self) {
         self.0.state.lock().disconnect();

@@ -7,6 +7,7 @@
 mod client;
 mod gateway;
 mod ledger;
+mod losses;
 mod producer;
 mod schedule;
 mod sent_once;

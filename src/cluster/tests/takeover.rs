@@ -10,7 +10,7 @@ use crate::cluster::fake::Faults;
 use crate::runtime::tasks::Tasks;
 use crate::stream::{ShareRole, Subscription};
 
-const LEASE: Duration = Duration::from_secs(3);
+pub(super) const LEASE: Duration = Duration::from_secs(3);
 
 /// A gateway that owns the stream, and another one that follows it.
 struct Pair {
@@ -58,15 +58,18 @@ impl Pair {
     }
 }
 
-fn subscribe(gateway: &Gateway) -> Subscription {
+/// Reads the first stream at a gateway.
+pub(super) fn subscribe(gateway: &Gateway) -> Subscription {
     gateway.subscribe(0).expect("there is room")
 }
 
-fn role(reader: &Subscription) -> ShareRole {
+/// Returns the role of the reader's gateway.
+pub(super) fn role(reader: &Subscription) -> ShareRole {
     reader.stream().shared().expect("it is shared").share().role
 }
 
-async fn until(most: Duration, mut is_true: impl FnMut() -> bool) {
+/// Completes when this is true, within `most`.
+pub(super) async fn until(most: Duration, mut is_true: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_true() {
         assert!(begun.elapsed() < most, "not within {most:?}");
