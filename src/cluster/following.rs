@@ -38,7 +38,7 @@ enum OwnersWord {
     Heard,
     /// The records that the message rests on are not here. They did not arrive, or the engine has lost them.
     Unfounded,
-    /// It says nothing about the owner of the present term.
+    /// It says nothing about the owner.
     Unrelated,
 }
 
@@ -191,22 +191,25 @@ impl Following<'_> {
 /// Takes over the phase that the owner tells, as far as records show it.
 fn hear(member: &Member, stream: &EventStream, message: &[u8]) -> OwnersWord {
     let (context, place) = (member.context(), member.place());
-    match StreamMessage::decode(&context.keys, member.log_id(), message) {
-        // The next owner knows that events may be missing by the record only. Whoever was told otherwise before would be
-        // told no gap.
-        Some(StreamMessage::PhaseIs { term, phase: Phase::Live })
-            if term == place.term() && !place.has_been_live() =>
-        {
-            OwnersWord::Unfounded
-        }
-        Some(StreamMessage::PhaseIs { term, phase }) if term == place.term() => {
-            if context.nodes.is_valid() {
-                stream.set_phase(phase);
-            }
-            OwnersWord::Heard
-        }
-        Some(_) | None => OwnersWord::Unrelated,
+    let Some(StreamMessage::PhaseIs { term, epoch, phase }) =
+        StreamMessage::decode(&context.keys, member.log_id(), message)
+    else {
+        return OwnersWord::Unrelated;
+    };
+    let is_claim = place.epoch() == epoch;
+    if !is_claim && term < place.term() {
+        // It was overtaken and does not know it yet.
+        return OwnersWord::Unrelated;
     }
+    // The next owner knows by the record only that events may be missing. Whoever was told by then that the stream is live
+    // would be told no gap.
+    if !is_claim || (matches!(phase, Phase::Live) && !place.has_been_live()) {
+        return OwnersWord::Unfounded;
+    }
+    if context.nodes.is_valid() {
+        stream.set_phase(phase);
+    }
+    OwnersWord::Heard
 }
 
 /// Waits until the engine may be looked at again after a look at this time. A message that rests on lost records comes as
@@ -224,7 +227,12 @@ fn ask_phase(member: &Arc<Member>, pause: Duration) -> BoxFuture<'static, Option
         let context = member.context();
         sleep(pause).await;
         let place = member.place();
-        let question = StreamMessage::WhichPhase { owner: place.node()?.to_owned(), term: place.term() };
+        let question = StreamMessage::WhichPhase {
+            owner: place.node()?.to_owned(),
+            term: place.term(),
+            epoch: place.epoch().to_owned(),
+            sequence: place.sequence,
+        };
         let question = question.encode(&context.keys, member.log_id())?;
         let answer = context.engine.ask(member.log_id(), question.into(), ANSWER_WAIT).await;
         answer.inspect_err(|error| context.count_error(error)).ok().flatten()

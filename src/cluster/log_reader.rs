@@ -109,22 +109,34 @@ impl LogReader {
 
     /// Applies a record as it is stored.
     pub(super) async fn apply_live(&mut self, live: &LiveRecord) -> Applied {
-        let sequence = self.member.place().sequence;
+        let place = self.member.place();
         // Records come in their order. An engine that lost what it had acknowledged uses sequences again.
         let newest_before = std::mem::replace(&mut self.newest_live, live.record.sequence);
         if live.record.sequence <= newest_before {
             return Applied::Hole;
         }
-        // It was read before it came.
-        if live.record.sequence <= sequence {
-            return Applied::Yes;
+        if live.record.sequence <= place.sequence {
+            return if self.was_read(&place, &live.record) { Applied::Yes } else { Applied::Hole };
         }
-        if live.previous != sequence {
+        if live.previous != place.sequence {
             return Applied::Hole;
         }
         match self.decode(&live.record) {
             Ok(record) => self.apply(live.record.sequence, record).await,
             Err(_) => Applied::Hole,
+        }
+    }
+
+    /// Returns true if a record at or below the place was read before it came. One that cannot be told from a record that uses
+    /// the sequence again costs a look.
+    fn was_read(&self, place: &Place, stored: &Stored) -> bool {
+        if self.member.context().ignores_marks() {
+            return true;
+        }
+        let (Ok(LogRecord { head, .. }), Some(last)) = (self.decode(stored), &place.head) else { return false };
+        match stored.sequence == place.sequence {
+            true => head.mark == last.mark,
+            false => head.may_precede(last),
         }
     }
 

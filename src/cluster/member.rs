@@ -85,6 +85,11 @@ impl Place {
         self.head.as_ref().map_or(0, |head| head.term)
     }
 
+    /// Returns the epoch of the last claim, which names it. Empty: there was none.
+    pub(super) fn epoch(&self) -> &str {
+        self.head.as_ref().map_or("", |head| &head.epoch)
+    }
+
     /// Returns the node id of the owner, if there is one.
     pub(super) fn node(&self) -> Option<&str> {
         self.head.as_ref().and_then(RecordHead::node)

@@ -164,7 +164,7 @@ fn check(member: &Arc<Member>, owning: &Arc<Owning>) -> BoxFuture<'static, Resul
     async move { verify(&member, &owning, true).await.map(|()| requests) }.boxed()
 }
 
-/// Completes when the engine shows that this gateway's term is the last one.
+/// Completes when the engine shows that this gateway's claim is the last one.
 async fn verify(member: &Member, owning: &Owning, waits_for_log: bool) -> Result<(), Fenced> {
     let (context, log) = (member.context(), member.log_id());
     let begun = Instant::now();
@@ -185,7 +185,7 @@ async fn verify(member: &Member, owning: &Owning, waits_for_log: bool) -> Result
                     Fenced
                 })?;
                 let (head, place) = (head.head, member.place());
-                if head.term != place.term() || head.node() != place.node() {
+                if head.epoch != place.epoch() || head.node() != place.node() {
                     return Err(Fenced);
                 }
                 // What was stored is told by the ingest, which may not know of the answer yet.

@@ -133,6 +133,13 @@ impl RecordHead {
         self.first.saturating_add(self.count)
     }
 
+    /// Returns true if the record may come before `later` in the same claim. False for what its owner wrote after `later`,
+    /// unless it changed nothing.
+    pub(super) fn may_precede(&self, later: &Self) -> bool {
+        let is_news = self.end() > later.first || (self.has_been_live && !later.has_been_live);
+        self.epoch == later.epoch && self.node().is_some() && !is_news
+    }
+
     /// Returns the node id of the owner, if there is one.
     pub(super) fn node(&self) -> Option<&str> {
         match &self.owner {

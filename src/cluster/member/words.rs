@@ -25,17 +25,24 @@ impl Member {
             ShareRole::Join | ShareRole::Follow => return None,
         };
         let is_own = !matches!(&phase, Phase::Retrying(Some(error)) if error.label() == "cluster");
-        let message = StreamMessage::PhaseIs { term: self.place.lock().term(), phase };
+        let place = self.place();
+        let message = StreamMessage::PhaseIs { term: place.term(), epoch: place.epoch().to_owned(), phase };
         message.encode(&self.context.keys, &self.log).filter(|_| is_own)
     }
 
-    /// Returns the phase for a gateway that takes this one for the owner of this term. Looks at the engine if it is not: it
-    /// may have forgotten the release, or the claim of another gateway.
-    pub(in crate::cluster) fn answer_phase(&self, term: u64) -> Option<Vec<u8>> {
-        if self.role() != ShareRole::Own || self.place().term() < term {
+    /// Returns the phase for a gateway that takes this one for the owner by the claim with this term and epoch, and has the
+    /// records up to this sequence. Looks at the engine if that is not so, or if records are missing there: it may have
+    /// forgotten the release, a claim or the records.
+    pub(in crate::cluster) fn answer_phase(&self, term: u64, epoch: &str, sequence: u64) -> Option<Vec<u8>> {
+        let place = self.place();
+        let is_claim = place.epoch() == epoch;
+        let is_owner = self.role() == ShareRole::Own && (is_claim || place.term() > term);
+        if !is_owner || sequence < place.sequence {
             self.demand_look();
         }
-        self.owned_phase()
+        // Records of this claim that this gateway has not written: without an answer the other one looks too.
+        let is_ahead = is_claim && sequence > place.sequence;
+        self.owned_phase().filter(|_| !is_ahead)
     }
 
     /// Returns the claim of the stream for other gateways, if this one owns it.
@@ -60,7 +67,7 @@ impl Member {
                 cmp::Ordering::Greater => Doubt::Overtaken,
             },
             StreamMessage::Owns { .. } => Doubt::Look,
-            StreamMessage::PhaseIs { term, .. } if term > place.term() => Doubt::Look,
+            StreamMessage::PhaseIs { term, epoch, .. } if term >= place.term() && epoch != place.epoch() => Doubt::Look,
             StreamMessage::PhaseIs { .. }
             | StreamMessage::WhoReads(_)
             | StreamMessage::Reads

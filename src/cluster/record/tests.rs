@@ -142,6 +142,24 @@ fn the_state_after_a_record_has_its_events_and_last_ids() {
     assert_eq!((after.events_before, after.id_before.as_str(), after.entries.len()), (7, "2", 0));
 }
 
+#[test]
+fn a_record_precedes_another_of_its_claim_unless_it_has_news() {
+    let last = RecordHead { first: 7, count: 2, ..head() };
+    let before = RecordHead { first: 5, count: 2, ..head() };
+
+    assert!(before.may_precede(&last));
+    assert!(RecordHead { has_been_live: false, ..before.clone() }.may_precede(&last));
+    let later = [
+        RecordHead { first: 9, count: 1, ..head() },
+        RecordHead { epoch: "fedcba9876543210".to_owned(), ..before.clone() },
+        RecordHead { owner: Owner::Released(ReleaseReason::Drain), ..before.clone() },
+    ];
+    for later in later {
+        assert!(!later.may_precede(&last), "{later:?}");
+    }
+    assert!(!before.may_precede(&RecordHead { has_been_live: false, ..last }));
+}
+
 fn head() -> RecordHead {
     RecordHead {
         mark: 1,

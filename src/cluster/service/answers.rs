@@ -40,8 +40,8 @@ impl Cluster {
                 let has_readers = member.is_some_and(|member| member.has_readers());
                 StreamMessage::Reads.encode(&context.keys, log).filter(|_| has_readers)
             }
-            Some(StreamMessage::WhichPhase { owner, term }) if owner == self.node() => match member {
-                Some(member) => member.answer_phase(term),
+            Some(StreamMessage::WhichPhase { owner, term, epoch, sequence }) if owner == self.node() => match member {
+                Some(member) => member.answer_phase(term, &epoch, sequence),
                 // The engine has forgotten the release.
                 None => {
                     release_later(context, *log, term);

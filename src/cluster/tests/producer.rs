@@ -148,9 +148,14 @@ impl Producer {
         !*self.is_faultless.lock() && self.random.has(probability)
     }
 
+    /// Returns the id of an event, if it has one.
+    pub(super) fn id(number: u64) -> String {
+        format!("n{number}")
+    }
+
     fn event(&self, number: u64) -> Item {
         let id = match self.proof {
-            Proof::Statement | Proof::Repetition => Some(EventId::new(format!("n{number}")).expect("an id")),
+            Proof::Statement | Proof::Repetition => Some(EventId::new(Self::id(number)).expect("an id")),
             Proof::Nothing => None,
         };
         Item::Event(Event { kind: String::new(), data: number.to_string(), id })
