@@ -9,6 +9,27 @@ pub struct ContentSum {
     bytes: u64,
 }
 
+/// The sum of a piece of content, in half the memory: logs have one for each entry.
+#[derive(Clone, Copy, Debug)]
+pub struct PieceSum {
+    crc: u32,
+    bytes: u32,
+}
+
+impl PieceSum {
+    /// Returns the sum of these bytes, which are less than 4 GiB: an event has 256 MiB at most.
+    pub fn of(bytes: &[u8]) -> Self {
+        let len = u32::try_from(bytes.len()).expect("pieces are less than 4 GiB");
+        Self { crc: crc32fast::hash(bytes), bytes: len }
+    }
+}
+
+impl From<PieceSum> for ContentSum {
+    fn from(piece: PieceSum) -> Self {
+        Self { crc: piece.crc, bytes: u64::from(piece.bytes) }
+    }
+}
+
 impl ContentSum {
     /// Returns the sum of these bytes.
     pub fn of(bytes: &[u8]) -> Self {

@@ -9,7 +9,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
 use super::{Event, EventId};
@@ -138,6 +138,23 @@ impl Frame {
         let mut encoder = Encoder::with_capacity(body.len());
         encoder.bytes.extend_from_slice(body);
         encoder.finish()
+    }
+
+    /// Returns the frame of a chunk that [`Self::chunk`] returned.
+    pub fn from_chunk(chunk: Bytes) -> Self {
+        let start = memchr::memchr(b'\n', &chunk).map_or(0, |end| end + 1);
+        Self { chunk, start }
+    }
+
+    /// Returns the same frame in `buffer`, beside those that were put there before it, so that small frames do not take an
+    /// allocation each. The memory is held until the last frame that lies in it is dropped. A full buffer is replaced by
+    /// another of the size that it was created with.
+    pub fn moved_to(self, buffer: &mut BytesMut) -> Self {
+        if self.is_empty() {
+            return self;
+        }
+        buffer.extend_from_slice(&self.chunk);
+        Self { chunk: buffer.split().freeze(), start: self.start }
     }
 
     /// Returns true if nothing else refers to the memory of this frame.

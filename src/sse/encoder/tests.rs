@@ -108,3 +108,17 @@ fn an_excessive_retry_is_clamped() {
 
     assert_eq!(parsed(&frame), [Item::Retry(Duration::from_millis(u64::from(u32::MAX)))]);
 }
+
+#[test]
+fn a_frame_is_the_same_in_a_shared_buffer_and_made_of_its_chunk() {
+    let mut buffer = BytesMut::with_capacity(64);
+
+    for len in [0, 1, 15, 16, 40, 255, 256, 5000, 3] {
+        let body = vec![b'\n'; len];
+        let frame = Frame::with_body(&body).moved_to(&mut buffer);
+        for frame in [Frame::from_chunk(frame.chunk()), frame] {
+            assert_eq!(frame.as_chunk(), Frame::with_body(&body).as_chunk());
+            assert_eq!((frame.body(), frame.len()), (Bytes::from(body.clone()), len));
+        }
+    }
+}

@@ -7,14 +7,16 @@
 //!
 //! A reader holds the log. It is gone with the last one.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use super::generation::Generation;
+use super::generation::{BUFFER, Generation};
 use crate::coding::{Compressor, ContentCoding, ContentSum};
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 use crate::sse::Frame;
@@ -62,8 +64,8 @@ struct Generations {
     /// The generation whose context the compressor has, and the time of its first entry.
     open: Option<(Offset, Instant)>,
     compressor: Compressor,
-    /// Compresses single entries, and generations that lie before others.
-    other_compressor: Option<Compressor>,
+    /// Where short compressed forms of entries lie.
+    buffer: BytesMut,
     /// The last batches that were made: nearly all readers take one of them.
     recent: VecDeque<RecentBatch>,
     bytes: usize,
@@ -86,12 +88,12 @@ impl fmt::Debug for CodedLog {
 impl CodedLog {
     /// Creates an empty log, whose memory is counted as that of event logs.
     pub fn new(coding: ContentCoding, window: CodingWindow, ledger: Option<&Arc<MemoryLedger>>) -> Self {
-        let bytes = Compressor::memory(coding);
+        let bytes = Compressor::memory(coding) + BUFFER;
         let generations = Generations {
             by_start: BTreeMap::new(),
             open: None,
             compressor: Compressor::new(coding),
-            other_compressor: None,
+            buffer: BytesMut::with_capacity(BUFFER),
             recent: VecDeque::new(),
             bytes,
             charge: ledger.map(|ledger| MemoryCharge::new(ledger, MemoryKind::Logs, bytes as u64)),
@@ -166,9 +168,7 @@ impl CodedLog {
             } else if is_shared {
                 generation.shared(in_generation)
             } else {
-                let compressor =
-                    other_compressor(&mut generations.other_compressor, self.coding, &mut generations.bytes);
-                generation.alone(in_generation, frame, self.coding, compressor)
+                with_scratch(self.coding, |compressor| generation.alone(in_generation, frame, self.coding, compressor))
             };
             generations.bytes += generation.bytes() - before;
             context = is_shared.then(|| {
@@ -212,22 +212,23 @@ impl Generations {
             .open_start(window, now)
             .filter(|start| self.by_start.get(start).is_some_and(|open| start.0 + open.len() as u64 == at.0));
         let start = continued.unwrap_or(at);
-        let compressor = match is_newest {
-            true => &mut self.compressor,
-            false => other_compressor(&mut self.other_compressor, coding, &mut self.bytes),
-        };
-        if continued.is_none() {
-            compressor.reset();
-            if is_newest {
-                self.open = Some((at, now));
-            }
+        if continued.is_none() && is_newest {
+            self.open = Some((at, now));
         }
         let generation = self.by_start.entry(start).or_default();
         let before = generation.bytes();
         let room = window.events.saturating_sub(generation.len()).max(1);
         let until_next = next.map_or(usize::MAX, |next| usize::try_from(next.0 - at.0).unwrap_or(usize::MAX));
-        for frame in plain.iter().take(room.min(until_next)) {
-            generation.append(frame, compressor);
+        let buffer = &mut self.buffer;
+        let mut append = |compressor: &mut Compressor| {
+            if continued.is_none() {
+                compressor.reset();
+            }
+            plain.iter().take(room.min(until_next)).for_each(|frame| generation.append(frame, compressor, buffer));
+        };
+        match is_newest {
+            true => append(&mut self.compressor),
+            false => with_scratch(coding, append),
         }
         self.bytes += generation.bytes() - before;
         start
@@ -258,16 +259,13 @@ impl Generations {
     }
 }
 
-/// Returns the compressor of entries outside the open generation, which is made and counted when it is needed.
-fn other_compressor<'c>(
-    compressor: &'c mut Option<Compressor>,
-    coding: ContentCoding,
-    bytes: &mut usize,
-) -> &'c mut Compressor {
-    compressor.get_or_insert_with(|| {
-        *bytes += Compressor::memory(coding);
-        Compressor::new(coding)
-    })
+/// Calls `compress` with a compressor of this thread, for entries outside the newest generation: no context of theirs is
+/// continued later. It has to be reset before it is used.
+fn with_scratch<T>(coding: ContentCoding, compress: impl FnOnce(&mut Compressor) -> T) -> T {
+    thread_local! {
+        static SCRATCH: RefCell<[Option<Compressor>; ContentCoding::ALL.len()]> = const { RefCell::new([None, None]) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| compress(scratch[coding as usize].get_or_insert_with(|| Compressor::new(coding))))
 }
 
 /// The batches that are kept for readers at the same position: those in the context of the newest generation, those that

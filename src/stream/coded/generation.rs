@@ -1,6 +1,10 @@
 //! Consecutive entries that were compressed in one context.
 
-use crate::coding::{Compressor, ContentCoding, ContentSum};
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::coding::{Compressor, ContentCoding, ContentSum, PieceSum};
 use crate::runtime::memory::allocated;
 use crate::sse::Frame;
 
@@ -8,19 +12,19 @@ use crate::sse::Frame;
 #[derive(Default)]
 pub(super) struct Generation {
     blocks: Vec<Block>,
+    /// Entries in no context, for readers that have not read those before them. Made when one comes.
+    alone: BTreeMap<usize, Frame>,
     /// The first entry, after the end of another context. Made when a reader comes from one.
     first_in_another: Option<Frame>,
     /// The memory of the frames.
     bytes: usize,
 }
 
-/// One entry.
+/// One entry, in the context of the entries before it.
 struct Block {
-    /// In the context of the entries before it.
-    shared: Frame,
-    /// In no context, for readers that have not read the entries before it. Made when one comes.
-    alone: Option<Frame>,
-    sum: ContentSum,
+    /// The chunk of its frame, which takes less memory than the frame.
+    shared: Bytes,
+    sum: PieceSum,
 }
 
 impl Generation {
@@ -34,30 +38,36 @@ impl Generation {
         self.bytes
     }
 
-    /// Appends an entry.
-    pub(super) fn append(&mut self, plain: &Frame, compressor: &mut Compressor) {
+    /// Appends an entry. Its compressed form lies in `buffer` if it is short.
+    pub(super) fn append(&mut self, plain: &Frame, compressor: &mut Compressor, buffer: &mut BytesMut) {
         let body = plain.body();
         // An empty entry has no frame: an empty chunk would end an HTTP/1.1 body.
-        let shared = if body.is_empty() { Frame::default() } else { Frame::with_body(&compressor.compress(&body)) };
-        self.bytes += memory(&shared) + size_of::<Block>();
-        self.blocks.push(Block { shared, alone: None, sum: ContentSum::of(&body) });
+        let shared = match body.is_empty() {
+            true => Frame::default(),
+            false => Frame::with_body(&compressor.compress(&body)),
+        };
+        // Long ones would leave much of a buffer unused.
+        let is_short = shared.len() <= BUFFER / 8;
+        self.bytes += size_of::<Block>() + if is_short { shared.as_chunk().len() } else { memory(&shared) };
+        let shared = if is_short { shared.moved_to(buffer) } else { shared };
+        self.blocks.push(Block { shared: shared.chunk(), sum: PieceSum::of(&body) });
     }
 
     /// Returns the sum of an entry's content.
     pub(super) fn sum(&self, index: usize) -> ContentSum {
-        self.blocks[index].sum
+        self.blocks[index].sum.into()
     }
 
     /// Returns an entry for a reader that has read those before it.
     pub(super) fn shared(&self, index: usize) -> Frame {
-        self.blocks[index].shared.clone()
+        Frame::from_chunk(self.blocks[index].shared.clone())
     }
 
     /// Returns the first entry for a reader that comes from another context.
     pub(super) fn first_in_another(&mut self, coding: ContentCoding) -> Frame {
-        let first = &self.blocks[0].shared;
+        let first = self.shared(0);
         if coding.end_of_context().is_empty() {
-            return first.clone();
+            return first;
         }
         if let Some(frame) = &self.first_in_another {
             return frame.clone();
@@ -75,8 +85,7 @@ impl Generation {
         coding: ContentCoding,
         compressor: &mut Compressor,
     ) -> Frame {
-        let block = &mut self.blocks[index];
-        if let Some(frame) = &block.alone {
+        if let Some(frame) = self.alone.get(&index) {
             return frame.clone();
         }
         if plain.is_empty() {
@@ -86,8 +95,9 @@ impl Generation {
         let mut bytes = compressor.compress(&plain.body());
         bytes.extend_from_slice(coding.end_of_context());
         let frame = Frame::with_body(&bytes);
-        self.bytes += memory(&frame);
-        block.alone.insert(frame).clone()
+        self.bytes += memory(&frame) + size_of::<(usize, Frame)>();
+        self.alone.insert(index, frame.clone());
+        frame
     }
 }
 
@@ -95,6 +105,9 @@ impl Generation {
 fn memory(frame: &Frame) -> usize {
     allocated(frame.len() + FRAMING)
 }
+
+/// The bytes of a buffer in which short compressed forms lie. A reader of one of them holds so many.
+pub(super) const BUFFER: usize = 2048;
 
 /// Bytes of a frame besides its body, at most: the framing of the chunk, and what its clones share.
 const FRAMING: usize = 48;
