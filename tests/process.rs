@@ -165,6 +165,51 @@ fn a_port_in_use_exits_1() {
 }
 
 #[tokio::test]
+async fn a_health_check_tells_ready_from_draining_and_from_gone() {
+    let gateway = Setup::for_origin("http://127.0.0.1:9").server("drain = { notice = \"60s\" }").start().await;
+    let admin = gateway.admin().to_string();
+    let health = |arguments: &[&str]| {
+        let output = run(&[&["health"], arguments].concat());
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.code(), text(&said).trim().to_owned())
+    };
+    assert_eq!(health(&["--admin", &admin]), (Some(0), "ready".to_owned()));
+    assert_eq!(health(&["--admin", &admin, "--live"]), (Some(0), "live".to_owned()));
+
+    // Of the file, only the address is read: the running gateway has refused the rest.
+    let file = gateway.rewrite(&format!("[[ruotes]]\n[admin]\naddress = \"{admin}\"\nhosts = 5\n"));
+    let file = file.display().to_string();
+    assert_eq!(health(&["--config", &file]), (Some(0), "ready".to_owned()));
+
+    gateway.signal("TERM");
+    eventually(DEADLINE, || async { health(&["--admin", &admin]) == (Some(1), "not ready: draining".to_owned()) })
+        .await;
+    assert_eq!(health(&["--admin", &admin, "--live"]), (Some(0), "live".to_owned()), "a restart would cut the drain");
+
+    gateway.kill().await;
+    let (status, said) = health(&["--config", &file]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains(&format!("cannot ask the admin port at {admin}")), "{said}");
+}
+
+#[test]
+fn a_health_check_without_an_address_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rillgate.toml");
+    for (toml, said) in [
+        ("[server]", "there is no [admin]"),
+        ("[admin]\naddress = \"127.0.0.1:0\"", "--admin"),
+        ("[admin]\naddress = 5", "expected an IP address and a port"),
+        ("[admin", "rillgate.toml"),
+    ] {
+        std::fs::write(&path, toml).unwrap();
+        let output = run(&["health", "--config", &path.display().to_string()]);
+        assert_eq!(output.status.code(), Some(1), "{toml}");
+        assert!(text(&output.stderr).contains(said), "{toml}: {}", text(&output.stderr));
+    }
+}
+
+#[tokio::test]
 async fn json_logs_are_one_object_per_line_and_dependencies_are_quiet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rillgate.toml");

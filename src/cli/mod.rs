@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod demo;
 mod explain;
+mod health;
 mod sd_notify;
 mod serve;
 mod token;
@@ -48,6 +49,8 @@ enum Command {
     Cluster(cluster::ClusterCommand),
     /// Run a producer, a gateway in front of it, and a page to look at. Needs nothing else.
     Demo(demo::Demo),
+    /// Ask the admin port of a running gateway whether it is ready: exit status 0, or 1 with the reason.
+    Health(health::Health),
     /// Mint a token for development.
     Token(token::Token),
     /// Show, step by step, which rule accepts or refuses a token for a path.
@@ -86,7 +89,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let quiet = match arguments.command {
         Command::Explain(_) => Some("off,rillgate::auth=warn".to_owned()),
         Command::Check(_) | Command::Cluster(_) => Some("warn,rillgate::cluster=off".to_owned()),
-        Command::Serve(_) | Command::Demo(_) | Command::Token(_) | Command::Schema => None,
+        Command::Serve(_) | Command::Demo(_) | Command::Health(_) | Command::Token(_) | Command::Schema => None,
     };
     let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
     let queue = LogQueue::default();
@@ -109,6 +112,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Cluster(command) => command.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
         Command::Explain(explain) => explain.run(),
         Command::Schema => print(&format!("{:#}", rillgate::config::schema())),
