@@ -215,6 +215,7 @@ impl LogReader {
                 // Nobody was told what is not stored.
                 is_clean: true,
                 complete_for: None,
+                is_stopped: false,
             };
             stream.restore(stored, Instant::now());
         } else {

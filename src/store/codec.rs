@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub is_clean: bool,
     /// The time at which the upstream completed the stream; Unix time in milliseconds.
     pub complete_at: Option<u64>,
+    /// True if a client stopped the stream before its end.
+    pub is_stopped: bool,
     /// The time at which the stream was last opened, written or closed; Unix time in milliseconds.
     pub touched: u64,
     /// Retention after `touched` in milliseconds.
@@ -52,7 +54,8 @@ impl Record {
         encoder.byte(RECORD_FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
         encoder.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
         encoder.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
-        let flags = if self.is_clean { CLEAN } else { 0 } | if self.is_exact { EXACT } else { 0 };
+        let flags = [(self.is_clean, CLEAN), (self.is_exact, EXACT), (self.is_stopped, STOPPED)];
+        let flags = flags.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, flag)| flags | flag);
         encoder.optional(self.retry).byte(flags).optional(self.complete_at);
         encoder.number(self.touched).number(self.age).number(self.bytes).bytes(self.route.as_bytes());
         encoder.byte(u8::from(self.request.is_some()));
@@ -86,6 +89,7 @@ impl Record {
             retry,
             is_clean: flags & CLEAN != 0,
             complete_at: decoder.optional()?,
+            is_stopped: flags & STOPPED != 0,
             touched: decoder.number()?,
             age: decoder.number()?,
             bytes: decoder.number()?,
@@ -118,6 +122,8 @@ const REQUESTLESS_RECORD_FORMAT: u8 = 2;
 const ROUTELESS_RECORD_FORMAT: u8 = 1;
 const CLEAN: u8 = 1;
 const EXACT: u8 = 2;
+/// Earlier versions neither write nor read it.
+const STOPPED: u8 = 4;
 
 #[cfg(test)]
 mod tests;

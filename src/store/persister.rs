@@ -13,7 +13,9 @@ use super::inbox::StreamHandle;
 use super::index::StoreIndex;
 use crate::runtime::moment::{Moment, milliseconds};
 use crate::sse::EventId;
-use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream, decode_segment, encode_segment};
+use crate::stream::{
+    EventStream, Incompletion, LogSnapshot, Offset, Phase, StoredStream, decode_segment, encode_segment,
+};
 
 /// Writes the log of one open stream to the file.
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl StreamPersister {
             retry: record.retry.map(std::time::Duration::from_millis),
             is_clean: was_clean,
             complete_for: record.complete_at.map(|at| now.since(at)),
+            is_stopped: record.is_stopped,
         };
         (record.is_clean, record.touched) = (false, now.wall);
         record.route = self.handle.route.clone();
@@ -157,6 +160,7 @@ impl StreamPersister {
         let has_more = state.next < stream.log().end();
         let is_complete = progress.phase == Phase::Complete && !has_more;
         state.record.complete_at = is_complete.then(|| state.record.complete_at.unwrap_or(now.wall));
+        state.record.is_stopped = progress.phase == Phase::Incomplete(Incompletion::Stopped);
         state.record.retry = progress.retry.map(milliseconds);
         state.record.is_clean = is_last && !has_more;
         state.record.touched = now.wall;
@@ -210,6 +214,7 @@ impl StreamPersister {
             retry: None,
             is_clean: false,
             complete_at: None,
+            is_stopped: false,
             touched: now.wall,
             age: 0,
             bytes: 0,

@@ -43,4 +43,6 @@ pub struct StoredStream {
     pub is_clean: bool,
     /// The time since the upstream ended the stream, if it did.
     pub complete_for: Option<Duration>,
+    /// True if a client stopped the stream before its end.
+    pub is_stopped: bool,
 }

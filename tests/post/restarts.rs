@@ -106,6 +106,25 @@ async fn after_a_kill_a_request_that_resumes_gets_what_there_is_of_the_answer() 
 }
 
 #[tokio::test]
+async fn after_a_kill_an_idempotent_producer_is_asked_again_for_a_request_that_resumes() {
+    let mut fixture = RestartFixture::new("key = \"body\"\nretry = true", "", "").await;
+    let (id, url) = fixture.one_event("{}", &[]).await;
+
+    fixture.restart("KILL").await;
+    let mut resumed = ask(&fixture.client(), "alice", "{}", &[("last-event-id", &id)]).await;
+
+    assert_eq!(resumed.url(), url);
+    fixture.producer.wait_asked(2).await;
+    let asked = fixture.producer.asked();
+    assert_eq!((&asked[0].body, &asked[0].target), (&asked[1].body, &asked[1].target));
+    fixture.producer.emit("two");
+    resumed.until("data: two").await;
+    fixture.producer.end();
+    let whole = request(&fixture.client(), Method::GET, "alice", &url, &[]).await.whole().await;
+    assert_eq!(data(&whole), ["one", "two"], "the answer is complete now");
+}
+
+#[tokio::test]
 async fn another_body_under_the_key_of_a_stored_answer_is_refused() {
     let key = ("idempotency-key", "1");
     let mut fixture = RestartFixture::new("key = \"header:Idempotency-Key\"", "", "").await;
@@ -132,9 +151,11 @@ async fn an_answer_that_was_stopped_before_a_restart_is_not_the_answer_to_a_new_
 
     fixture.restart("TERM").await;
     let new = ask(&fixture.client(), "alice", "{}", &[]).await;
+    let stopped = request(&fixture.client(), Method::GET, "alice", &url, &[]).await.whole().await;
 
     assert_ne!(new.url(), url);
     assert_eq!(fixture.asked(), 2);
+    assert_eq!(data(&stopped), ["one"], "{stopped}");
 }
 
 #[tokio::test]

@@ -131,6 +131,7 @@ async fn a_stored_end_counts_only_if_the_route_still_completes_with_a_response()
             retry: None,
             is_clean: true,
             complete_for: Some(Duration::from_secs(1)),
+            is_stopped: false,
         };
         *store.stored.lock() = Some(stored);
         let _upstream = fixture.upstream.will_open();

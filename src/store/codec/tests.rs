@@ -26,6 +26,15 @@ fn a_record_keeps_its_request() {
     assert_eq!(Record::decode(&record.encode()), Some(record));
 }
 
+#[test]
+fn a_record_keeps_each_of_its_flags() {
+    for (is_clean, is_exact, is_stopped) in [(true, false, false), (false, true, false), (false, false, true)] {
+        let record = Record { is_clean, is_exact, is_stopped, ..record() };
+
+        assert_eq!(Record::decode(&record.encode()), Some(record));
+    }
+}
+
 fn record() -> Record {
     Record {
         number: 7,
@@ -39,6 +48,7 @@ fn record() -> Record {
         retry: Some(2000),
         is_clean: true,
         complete_at: None,
+        is_stopped: false,
         touched: 5,
         age: 6,
         bytes: 3,

@@ -47,6 +47,7 @@ fn record(number: u64, route: &str, touched: u64) -> Record {
         retry: None,
         is_clean: true,
         complete_at: None,
+        is_stopped: false,
         touched,
         age: 1000,
         bytes: 0,

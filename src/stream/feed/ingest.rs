@@ -131,9 +131,9 @@ impl Ingest {
     }
 
     async fn feed(&mut self) -> Result<Finished, Fenced> {
-        if let Some(ago) = self.restore().await {
-            self.stream.set_phase(Phase::Complete);
-            return Ok(Finished::Complete { ago });
+        if let Some((phase, finished)) = self.restore().await {
+            self.stream.set_phase(phase);
+            return Ok(finished);
         }
         if self.has_past && !self.spec.attempts.may_repeat() {
             return self.break_off("the gateway that sent the request is gone".to_owned()).await;
@@ -215,19 +215,17 @@ impl Ingest {
         }
     }
 
-    /// Restores the stored state. Returns the time since the stream was completed, if it is.
-    async fn restore(&mut self) -> Option<Duration> {
+    /// Restores the stored state. Returns the end of the stream, if it has ended.
+    async fn restore(&mut self) -> Option<(Phase, Finished)> {
         let stored = self.stream.persister()?.load().await?;
-        // If the end of a response is an interruption now, it was taken for the end of the stream by mistake.
-        let can_be_complete = self.stream.policy().current().on_end == OnEnd::Complete;
-        let complete_for = stored.complete_for.filter(|_| can_be_complete);
+        let end = ending::stored_end(&stored, &self.stream.policy().current());
         self.stream.restore(stored, Instant::now());
         let (log, gap_notice) = (self.stream.log(), gap_notice(&self.stream, &self.spec));
         self.dedup = ReconnectDedup::restored_from(&log, gap_notice, self.stream.fingerprints());
         self.has_past = true;
         let (key, events) = (self.stream.key(), log.events());
         info!(stream = %key.excerpt(), route = %key.route, events, "stream restored from the store");
-        complete_for
+        end
     }
 
     fn refusal_memory(&self, error: &OpenError) -> Duration {

@@ -10,8 +10,19 @@ use crate::stream::feed::commit::Fenced;
 use crate::stream::feed::finished::Finished;
 use crate::stream::feed::open_error::OpenError;
 use crate::stream::feed::source_answer::SourceAnswer;
-use crate::stream::log::{Gap, Offset};
+use crate::stream::log::{Gap, Offset, OnEnd, Policy};
+use crate::stream::persistence::StoredStream;
 use crate::stream::progress::{Incompletion, Phase};
+
+/// Returns the end of a stored stream, if it has ended.
+pub(super) fn stored_end(stored: &StoredStream, policy: &Policy) -> Option<(Phase, Finished)> {
+    if stored.is_stopped {
+        return Some((Phase::Incomplete(Incompletion::Stopped), Finished::Incomplete));
+    }
+    // If the end of a response is an interruption now, it was taken for the end of the stream by mistake.
+    let complete_for = stored.complete_for.filter(|_| policy.on_end == OnEnd::Complete);
+    complete_for.map(|ago| (Phase::Complete, Finished::Complete { ago }))
+}
 
 impl Ingest {
     pub(super) async fn complete(&mut self) -> Result<Finished, Fenced> {
