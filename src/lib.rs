@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod coding;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod forward;
 mod gateway;
 pub mod http;

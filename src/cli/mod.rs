@@ -5,6 +5,7 @@
 mod check;
 mod cluster;
 mod demo;
+mod doctor;
 mod explain;
 mod health;
 mod sd_notify;
@@ -49,6 +50,8 @@ enum Command {
     Cluster(cluster::ClusterCommand),
     /// Run a producer, a gateway in front of it, and a page to look at. Needs nothing else.
     Demo(demo::Demo),
+    /// Read a stream as a browser would, and say what stands between: exit status 0, or 1 with findings.
+    Doctor(doctor::Doctor),
     /// Ask the admin port of a running gateway whether it is ready: exit status 0, or 1 with the reason.
     Health(health::Health),
     /// Mint a token for development.
@@ -89,7 +92,12 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let quiet = match arguments.command {
         Command::Explain(_) => Some("off,rillgate::auth=warn".to_owned()),
         Command::Check(_) | Command::Cluster(_) => Some("warn,rillgate::cluster=off".to_owned()),
-        Command::Serve(_) | Command::Demo(_) | Command::Health(_) | Command::Token(_) | Command::Schema => None,
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Doctor(_)
+        | Command::Health(_)
+        | Command::Token(_)
+        | Command::Schema => None,
     };
     let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
     let queue = LogQueue::default();
@@ -112,6 +120,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Cluster(command) => command.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
         Command::Explain(explain) => explain.run(),

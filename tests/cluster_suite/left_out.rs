@@ -53,6 +53,8 @@ const NOT_HERE: &[(&[&str], &str)] = &[
             "busy_worker",
             "client_address",
             "compression",
+            "doctor",
+            "doctor_fixture",
             "handshakes",
             "hardening",
             "hardening_http2",

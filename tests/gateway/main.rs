@@ -28,6 +28,8 @@ mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod dashboard;
+mod doctor;
+mod doctor_fixture;
 mod drain;
 mod endings;
 mod failover_fixture;

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -65,9 +66,18 @@ impl Authority {
         self.sign(name, &[name], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// Makes a server certificate for the same names that is valid only this long.
+    pub fn server_until(&self, validity: Duration) -> Identity {
+        let mut params = params(&["localhost", "127.0.0.1", "::1"]);
+        params.not_after = (SystemTime::now() + validity).into();
+        self.sign_params("brief", params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     fn sign(&self, name: &str, subjects: &[&str], usage: ExtendedKeyUsagePurpose) -> Identity {
-        let subjects: Vec<String> = subjects.iter().map(|&subject| subject.to_owned()).collect();
-        let mut params = CertificateParams::new(subjects).unwrap();
+        self.sign_params(name, params(subjects), usage)
+    }
+
+    fn sign_params(&self, name: &str, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Identity {
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
@@ -142,6 +152,10 @@ impl Identity {
     pub fn key_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).unwrap()
     }
+}
+
+fn params(subjects: &[&str]) -> CertificateParams {
+    CertificateParams::new(subjects.iter().map(|&subject| subject.to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
 fn server_builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
