@@ -28,5 +28,6 @@ pub mod token_buckets;
 pub mod turn;
 pub mod turn_owner;
 pub mod turn_queue;
+pub mod wake_queue;
 mod worker_delay;
 pub mod workers;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::panics;
+use super::wake_queue::WakeQueue;
 use super::worker_delay::WorkerDelay;
 
 /// Starts a thread that is not a worker.
@@ -64,10 +65,13 @@ impl Workers {
             let delay = Arc::new(WorkerDelay::new());
             delays.push(delay.clone());
             let run = move || {
+                let wakes = Arc::new(WakeQueue::default());
+                wakes.clone().make_current();
                 runtime.block_on(async {
                     tokio::select! {
                         _ = stopped.changed() => {}
                         () = delay.measure() => {}
+                        () = wakes.run() => {}
                     }
                 });
             };

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use super::backlog::{Backlog, Continuation};
 use super::read_batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
-use super::waiters::{Client, WaiterHandle};
+use super::reader_info::Client;
+use super::waiter_group::WaiterHandle;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
 use crate::stream::feed::OpenError;

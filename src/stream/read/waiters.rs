@@ -1,152 +1,49 @@
 //! The readers of a stream: their wakers, their positions and their clients.
 //!
-//! Each reader owns a slot for as long as it reads. Slots are allocated in chunks. Waiting and moving on touch only the
-//! reader's own slot and take no lock; waking is one pass over the chunks. Joining, leaving and the operator's queries
-//! take a lock. This file does not know what there is to read.
+//! Each worker's readers are a group, and each reader owns a slot for as long as it reads. The thread that appends wakes its
+//! own readers, and tells each other worker once, which then wakes its own. So what an append costs that thread does not
+//! grow with the readers of others. This file does not know what there is to read.
 
-use std::collections::BinaryHeap;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::Waker;
-use std::time::SystemTime;
 
-use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
 
-use crate::runtime::arithmetic;
-use crate::runtime::side_waker::WakeFlag;
+use super::reader_info::ReaderInfo;
+use super::waiter_group::{WaiterGroup, WaiterHandle, WakeSweep};
 use crate::stream::log::Offset;
 
-/// The set of a stream's readers.
+/// The set of a stream's readers. It has at most one group for each worker and one for all other threads, and keeps them.
 #[derive(Debug, Default)]
-pub struct WaiterSet(Mutex<Chunks>);
-
-#[derive(Debug, Default)]
-struct Chunks {
-    chunks: Vec<Arc<Chunk>>,
-    /// Slots without a reader.
-    free: Vec<WaiterHandle>,
-    slots: usize,
-}
-
-type Chunk = Box<[Slot]>;
-
-/// A slot for one reader, the size of a cache line.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Slot {
-    waker: AtomicWaker,
-    next: AtomicU64,
-    read: AtomicU64,
-    wake_flag: AtomicU8,
-    /// The reader in this slot. Locked when a reader joins or leaves, and by the operator's queries.
-    reader: Mutex<Option<Box<ReaderDetails>>>,
-}
-
-#[derive(Debug)]
-struct ReaderDetails {
-    since: SystemTime,
-    client: Option<Client>,
-}
-
-/// A reader's slot. Must be returned to the set that it came from.
-#[derive(Clone, Debug)]
-pub struct WaiterHandle {
-    chunk: Arc<Chunk>,
-    index: usize,
-}
-
-/// A reader as the operator sees it.
-#[derive(Clone, Debug)]
-pub struct ReaderInfo {
-    /// Its position.
-    pub next: Offset,
-    /// The number of events before it, from the beginning of the stream.
-    pub read: u64,
-    /// The time at which it subscribed.
-    pub since: SystemTime,
-    /// Its client, if known.
-    pub client: Option<Client>,
-}
-
-/// The details of a client. At most a few hundred bytes.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// The IP address.
-    pub address: IpAddr,
-    /// The HTTP version.
-    pub protocol: &'static str,
-    /// The token's subject, if it may be shown.
-    pub subject: Option<Arc<str>>,
-    /// The id of its request.
-    pub request_id: Arc<str>,
-}
-
-/// The progress of waking all readers in parts.
-#[derive(Debug, Default)]
-pub struct WakeSweep {
-    /// The index of the next chunk.
-    next: usize,
-    /// The number of chunks left to wake.
-    remaining: usize,
-    /// The number of chunks when the sweep began.
-    chunks: usize,
-}
-
-impl WakeSweep {
-    fn begin(&mut self, chunks: usize) {
-        (self.remaining, self.chunks) = (chunks, chunks);
-        if self.next >= chunks {
-            self.next = 0;
-        }
-    }
-
-    /// Returns true if all readers have been woken since the last append.
-    pub fn is_done(&self) -> bool {
-        self.remaining == 0
-    }
-
-    /// Returns true if the sweep is back at the first chunk: all readers have been woken since it was there before.
-    pub fn has_wrapped(&self) -> bool {
-        self.next == 0
-    }
-}
-
-/// The slots of the first chunk. Most streams have few readers.
-const FIRST_CHUNK: usize = 4;
-
-/// The maximum number of slots of a chunk.
-const CHUNK_SLOTS: usize = 256;
+pub struct WaiterSet(ArcSwap<Vec<Arc<WaiterGroup>>>);
 
 impl WaiterSet {
-    /// Registers a reader at this position.
+    /// Registers a reader at this position. Must be called on the worker that serves it.
     pub fn register(&self, next: Offset, read: u64) -> WaiterHandle {
-        let handle = {
-            let mut chunks = self.0.lock();
-            if chunks.free.is_empty() {
-                chunks.grow();
-            }
-            chunks.free.pop().expect("the set has just grown")
-        };
-        handle.set_position(next, read);
-        *handle.slot().reader.lock() = Some(Box::new(ReaderDetails { since: SystemTime::now(), client: None }));
-        handle
+        let group = self.group_of_this_thread().unwrap_or_else(|| self.add_group());
+        group.register(next, read)
     }
 
-    /// Wakes all waiting readers.
+    /// Wakes all waiting readers, those of other workers soon.
     pub fn wake_all(&self) {
         let mut sweep = WakeSweep::default();
         self.begin_sweep(&mut sweep);
         self.finish_sweep(&mut sweep);
     }
 
-    /// Starts to wake all readers, from the sweep's current position.
+    /// Starts to wake the readers of this thread from the sweep's current position, and tells the other workers to wake
+    /// theirs.
     pub fn begin_sweep(&self, sweep: &mut WakeSweep) {
-        sweep.begin(self.0.lock().chunks.len());
+        let mut chunks = 0;
+        for group in &**self.0.load() {
+            match group.is_of_this_thread() {
+                true => chunks = group.chunks(),
+                false => group.wake_remotely(),
+            }
+        }
+        sweep.begin(chunks);
     }
 
-    /// Wakes all readers that the sweep has not reached yet.
+    /// Wakes all readers of this thread that the sweep has not reached yet.
     pub fn finish_sweep(&self, sweep: &mut WakeSweep) {
         while !sweep.is_done() {
             self.wake_some(sweep);
@@ -155,130 +52,59 @@ impl WaiterSet {
 
     /// Continues a sweep: wakes the waiting readers of the next chunks, about 256 slots.
     pub fn wake_some(&self, sweep: &mut WakeSweep) {
-        let mut slots = 0;
-        while slots < CHUNK_SLOTS && !sweep.is_done() {
-            // Wake without the lock: a woken reader may need it at once.
-            let chunk = {
-                let chunks = &self.0.lock().chunks;
-                if chunks.len() != sweep.chunks {
-                    // The chunks have changed, so start over.
-                    sweep.begin(chunks.len());
-                    continue;
-                }
-                chunks[sweep.next].clone()
-            };
-            sweep.next = (sweep.next + 1) % sweep.chunks;
-            sweep.remaining -= 1;
-            slots += chunk.len();
-            chunk.iter().filter_map(|slot| slot.waker.take()).for_each(Waker::wake);
+        match self.group_of_this_thread() {
+            Some(group) => group.continue_sweep(sweep),
+            None => sweep.begin(0),
         }
+    }
+
+    fn group_of_this_thread(&self) -> Option<Arc<WaiterGroup>> {
+        self.0.load().iter().find(|group| group.is_of_this_thread()).cloned()
+    }
+
+    fn add_group(&self) -> Arc<WaiterGroup> {
+        let new = WaiterGroup::of_this_thread();
+        self.0.rcu(|groups| {
+            let mut groups = Vec::clone(groups);
+            // Threads that are no workers may add theirs at the same time.
+            if !groups.iter().any(|group| group.is_of_this_thread()) {
+                groups.push(new.clone());
+            }
+            groups
+        });
+        self.group_of_this_thread().expect("groups are never removed")
     }
 
     /// Removes a reader and frees its slot.
     pub fn unregister(&self, handle: &WaiterHandle) {
-        drop((handle.slot().waker.take(), handle.slot().reader.lock().take()));
-        let mut chunks = self.0.lock();
-        chunks.free.push(handle.clone());
-        // Free all memory when the last reader leaves.
-        if chunks.free.len() == chunks.slots {
-            *chunks = Chunks::default();
-        }
+        handle.unregister();
     }
 
-    /// Calls `ask` with the number of events read by each reader. Samples at most `most` readers, evenly spaced, in any
+    /// Calls `ask` with the number of events read by each reader. Samples about `most` readers at most, evenly spaced, in any
     /// order.
     pub fn sample(&self, most: usize, mut ask: impl FnMut(u64)) {
-        let chunks = self.0.lock();
-        let present = chunks.slots - chunks.free.len();
+        let groups = self.0.load();
+        let present: usize = groups.iter().map(|group| group.readers()).sum();
         let step = present.div_ceil(most.max(1)).max(1);
-        chunks.occupied().step_by(step).for_each(|slot| ask(slot.read.load(Ordering::Relaxed)));
+        groups.iter().for_each(|group| group.sample(step, &mut ask));
     }
 
     /// Returns the `most` readers that are furthest behind, the furthest first.
     pub fn furthest_behind(&self, most: usize) -> Vec<ReaderInfo> {
-        // The reader that is furthest ahead is on top and is removed first.
-        let mut behind: BinaryHeap<(Offset, usize)> = BinaryHeap::with_capacity(most + 1);
-        let chunks = self.0.lock();
-        // Collected once: a reader that joins or leaves meanwhile may be missed, but is never taken for another.
-        let occupied: Vec<_> = chunks.occupied().collect();
-        for (number, slot) in occupied.iter().enumerate() {
-            behind.push((slot.next(), number));
-            if behind.len() > most {
-                behind.pop();
-            }
-        }
-        behind.into_sorted_vec().into_iter().filter_map(|(_, number)| occupied[number].reader()).collect()
-    }
-}
-
-impl Chunks {
-    /// Doubles the slots, up to one full chunk at a time.
-    fn grow(&mut self) {
-        let count = arithmetic::clamp(self.slots, FIRST_CHUNK, CHUNK_SLOTS);
-        let chunk: Arc<Chunk> = Arc::new((0..count).map(|_| Slot::default()).collect());
-        // Reversed, so that the first slot is used first.
-        self.free.extend((0..count).rev().map(|index| WaiterHandle { chunk: chunk.clone(), index }));
-        self.chunks.push(chunk);
-        self.slots += count;
-    }
-
-    fn occupied(&self) -> impl Iterator<Item = &Slot> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter()).filter(|slot| slot.reader.lock().is_some())
-    }
-}
-
-impl Slot {
-    fn next(&self) -> Offset {
-        Offset(self.next.load(Ordering::Relaxed))
-    }
-
-    fn reader(&self) -> Option<ReaderInfo> {
-        let reader = self.reader.lock();
-        let ReaderDetails { since, client } = reader.as_deref()?;
-        let read = self.read.load(Ordering::Relaxed);
-        Some(ReaderInfo { next: self.next(), read, since: *since, client: client.clone() })
-    }
-}
-
-impl WaiterHandle {
-    fn slot(&self) -> &Slot {
-        &self.chunk[self.index]
-    }
-
-    /// Registers `waker` for the next wake-up. Check for new entries again afterwards: a wake-up may have happened just
-    /// before.
-    pub fn register_waker(&self, waker: &Waker) {
-        self.slot().waker.register(waker);
-    }
-
-    /// Sets the reader's position.
-    pub fn set_position(&self, next: Offset, read: u64) {
-        self.slot().next.store(next.0, Ordering::Relaxed);
-        self.slot().read.store(read, Ordering::Relaxed);
-    }
-
-    /// Sets the reader's client.
-    pub fn set_client(&self, client: Client) {
-        if let Some(details) = &mut *self.slot().reader.lock() {
-            details.client = Some(client);
-        }
-    }
-}
-
-/// The wake flag lies in the slot, which the reader touches anyway. A flag set for a reader that has left reaches the
-/// next reader of the slot, which then checks once for nothing.
-impl WakeFlag for WaiterHandle {
-    fn bits(&self) -> &AtomicU8 {
-        &self.slot().wake_flag
+        let mut behind: Vec<_> = self.0.load().iter().flat_map(|group| group.furthest_behind(most)).collect();
+        behind.sort_by_key(|reader| reader.next);
+        behind.truncate(most);
+        behind
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     use super::*;
+    use crate::runtime::wake_queue::WakeQueue;
 
     #[derive(Default)]
     struct WakeCounter(AtomicUsize);
@@ -338,11 +164,10 @@ mod tests {
 
         assert_eq!((wakes.0.load(Ordering::Relaxed), Arc::strong_count(&wakes)), (0, 1));
         let again = waiters.register(Offset(0), 0);
-        assert_eq!(again.index, first.index);
+        assert!(again.is_same_slot(&first));
         waiters.unregister(&again);
         waiters.unregister(&second);
-        let chunks = waiters.0.lock();
-        assert_eq!((chunks.chunks.capacity(), chunks.free.capacity()), (0, 0));
+        assert_eq!(waiters.0.load()[0].chunks(), 0);
     }
 
     #[test]
@@ -363,4 +188,65 @@ mod tests {
             assert_eq!(asked, expected, "of at most {most}");
         }
     }
+
+    #[test]
+    fn readers_of_another_worker_are_woken_by_it_with_one_entry_for_many_appends() {
+        let (waiters, wakes) = (Arc::new(WaiterSet::default()), Arc::new(WakeCounter::default()));
+        let queue = Arc::new(WakeQueue::default());
+        let worker = || {
+            queue.clone().make_current();
+            let slots: Vec<_> = (0..1000).map(|_| waiters.register(Offset(0), 0)).collect();
+            slots.iter().for_each(|handle| handle.register_waker(&wakes.clone().into()));
+            slots
+        };
+        let slots = std::thread::scope(|scope| scope.spawn(worker).join().expect("no panic"));
+
+        (0..10).for_each(|_| waiters.wake_all());
+        assert_eq!((wakes.0.load(Ordering::Relaxed), queue.len()), (0, 1));
+
+        queue.wake_all();
+        assert_eq!((wakes.0.load(Ordering::Relaxed), queue.len()), (1000, 0));
+        slots.iter().for_each(|handle| handle.register_waker(&wakes.clone().into()));
+        waiters.wake_all();
+        queue.wake_all();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2000);
+    }
+
+    #[test]
+    fn no_append_is_missed_while_a_worker_wakes_its_readers() {
+        let (waiters, queue) = (Arc::new(WaiterSet::default()), Arc::new(WakeQueue::default()));
+        let appended = Arc::new(AtomicUsize::new(0));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let reader = {
+            let (waiters, appended) = (waiters.clone(), appended.clone());
+            async move {
+                let handle = waiters.register(Offset(0), 0);
+                std::future::poll_fn(|cx| {
+                    handle.register_waker(cx.waker());
+                    match appended.load(Ordering::Acquire) {
+                        APPENDS => std::task::Poll::Ready(()),
+                        _ => std::task::Poll::Pending,
+                    }
+                })
+                .await;
+            }
+        };
+        let worker = move || {
+            queue.clone().make_current();
+            runtime.block_on(async {
+                tokio::select! { () = reader => {} () = queue.run() => {} }
+            });
+        };
+
+        // A reader that misses the last append never ends.
+        std::thread::scope(|scope| {
+            scope.spawn(worker);
+            for _ in 0..APPENDS {
+                appended.fetch_add(1, Ordering::Release);
+                waiters.wake_all();
+            }
+        });
+    }
+
+    const APPENDS: usize = 10_000;
 }

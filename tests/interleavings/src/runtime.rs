@@ -40,6 +40,8 @@ pub mod turn;
 pub mod turn_owner;
 #[path = "../../../src/runtime/turn_queue.rs"]
 pub mod turn_queue;
+#[path = "../../../src/runtime/wake_queue.rs"]
+pub mod wake_queue;
 
 /// The part of the gateway's `workers` that name lookups use.
 pub mod workers {
