@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-/// What stands between a client and the stream.
+/// One obstacle between a client and the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamFinding {
     /// The kind.
     pub kind: FindingKind,
-    /// What was seen, in a sentence.
+    /// The observation, in a sentence.
     pub found: String,
-    /// What mends it, in a sentence.
+    /// The remedy, in a sentence.
     pub remedy: &'static str,
 }
 

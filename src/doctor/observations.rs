@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::stream_text::StreamText;
 use crate::runtime::tasks::Tasks;
 
-/// What was seen.
+/// The observations of one URL.
 #[derive(Debug)]
 pub(super) struct Observations {
     /// The time of the examination.

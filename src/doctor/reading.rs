@@ -17,7 +17,7 @@ use super::content_decoder::{ContentDecoder, coding};
 use super::settings::Settings;
 use super::stream_text::StreamText;
 
-/// What was read of one response.
+/// The observation of one response.
 #[derive(Debug)]
 pub(super) struct Reading {
     /// The version of HTTP.
@@ -61,7 +61,7 @@ pub(super) enum Ending {
     Broken(String),
 }
 
-/// Whether the parts of a response came when the server sent them, as far as a client can tell.
+/// The judgement of when the parts of a response came, as far as a client can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     /// Something came, and nothing says that it was late.

@@ -23,7 +23,7 @@ pub struct Report {
     pub heartbeats: u64,
     /// Events that a browser would have got in that time.
     pub events: u64,
-    /// What was found. Empty: nothing stands between.
+    /// The findings. Empty: nothing stands between.
     pub findings: Vec<StreamFinding>,
     /// Other things that were seen, each in a sentence.
     pub notes: Vec<String>,
