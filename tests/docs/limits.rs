@@ -228,7 +228,7 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("auth/token/verify.rs", "MAX_TIME", "the last representable date"),
     ("cluster/fake/node.rs", "REQUEST_TIMEOUT", "of the engine in unit tests"),
     ("cluster/tests/client.rs", "LARGEST_FRAME", "of a producer in unit tests"),
-    ("cluster/tests/client.rs", "OPEN_TIMEOUT", "of a client in unit tests"),
+    ("cluster/tests/gateway.rs", "OPEN_TIMEOUT", "of a client in unit tests"),
     ("cluster/keys.rs", "TAG_BYTES", "the length of a tag"),
     ("cluster/nodes.rs", "MOST_BETWEEN", "a ratio of leases"),
     ("cluster/record.rs", "ENTRY_BYTES", "an estimate of what an entry adds"),

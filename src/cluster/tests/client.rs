@@ -10,21 +10,27 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::gateway::{Gateway, World};
+use super::gateway::{Gateway, OPEN_TIMEOUT, World};
 use super::ledger::Lines;
-use super::producer::Proof;
+use super::producer::{Producer, Proof};
 use crate::cluster::engine::LogId;
-use crate::stream::{OnGap, Ready, ResumeVerdict, Start, Subscription};
+use crate::sse::EventId;
+use crate::stream::{Backlog, OnGap, Ready, ResumeVerdict, Start, Subscription};
 
 /// A client of one stream.
 pub(super) struct Client {
     world: Arc<World>,
     name: usize,
     stream: usize,
-    log: LogId,
+    /// The log of the gateway that it reads from.
+    log: Option<LogId>,
     last_id: Option<String>,
+    /// The log in which it got its id.
+    id_log: Option<LogId>,
     /// The number of the next event, if that is known.
     expected: Option<u64>,
+    /// True if the response begins with the producer's own history.
+    is_caught_up: bool,
     progress: Arc<ClientProgress>,
     pub events: u64,
     pub gaps: u64,
@@ -41,15 +47,27 @@ pub(super) struct ClientProgress {
 
 /// The answers of a gateway to a client.
 enum Told {
+    CaughtUp,
     Verdict(ResumeVerdict, Option<String>),
     Lines(Bytes),
 }
 
 impl Client {
     pub(super) fn new(world: Arc<World>, name: usize, stream: usize) -> Self {
-        let log = world.ledger.keys.log_id(&World::key(stream).identity);
-        let progress = Arc::default();
-        Self { world, name, stream, log, last_id: None, expected: None, progress, events: 0, gaps: 0 }
+        let (log, id_log, progress) = (None, None, Arc::default());
+        Self {
+            world,
+            name,
+            stream,
+            log,
+            last_id: None,
+            id_log,
+            expected: None,
+            is_caught_up: false,
+            progress,
+            events: 0,
+            gaps: 0,
+        }
     }
 
     /// Returns what is known of its progress.
@@ -60,6 +78,8 @@ impl Client {
     /// Reads from this gateway until the response ends, or `leaves` completes.
     pub(super) async fn read(&mut self, gateway: &Arc<Gateway>, leaves: impl Future<Output = ()>) {
         tracing::debug!(client = self.name, run = gateway.run, id = self.last_id, "comes");
+        self.is_caught_up = false;
+        self.log = Some(gateway.log(self.stream));
         let (sender, mut told) = unbounded_channel();
         gateway.tasks.spawn("response", respond(gateway.clone(), self.stream, self.last_id.clone(), sender));
         let pause = self.world.random.pause(0, 3000);
@@ -97,14 +117,16 @@ impl Client {
 
     fn on_told(&mut self, told: Told) {
         match told {
+            Told::CaughtUp => self.is_caught_up = true,
             Told::Verdict(verdict, id) => self.on_verdict(verdict, id),
             Told::Lines(body) => {
                 let lines = Lines::parse(&body);
                 if lines.is_gap {
-                    self.on_gap("in the stream", self.world.producers[self.stream].proof == Proof::Nothing);
+                    let has_proof = self.world.producers[self.stream].proof != Proof::Nothing;
+                    self.on_gap("in the stream", !has_proof || self.is_ahead_of_log());
                 }
                 if let Some(id) = lines.id {
-                    self.last_id = Some(id);
+                    (self.last_id, self.id_log) = (Some(id), self.log);
                 }
                 if let Some(number) = lines.number {
                     self.on_event(number);
@@ -119,7 +141,9 @@ impl Client {
             ResumeVerdict::Gap(gap) => {
                 // A client that comes back behind a gap that it has not read yet is told by the verdict.
                 let has_proof = self.world.producers[self.stream].proof != Proof::Nothing;
-                self.on_gap(gap.reason(), !has_proof || self.is_behind_log());
+                // Gateways whose logs are named with another key share nothing with those before.
+                let is_elsewhere = self.id_log != self.log;
+                self.on_gap(gap.reason(), !has_proof || is_elsewhere || self.is_behind_log());
             }
             ResumeVerdict::Live | ResumeVerdict::Replay { .. } if self.last_id.is_some() => {
                 self.wrong(format!("told {verdict} with the id {:?}", self.last_id));
@@ -136,11 +160,22 @@ impl Client {
             // what comes next.
             let is_known = verdict == ResumeVerdict::Live || self.last_id.as_ref() == Some(&id);
             if !matches!(verdict, ResumeVerdict::Resumed { .. }) {
-                let next = || self.world.ledger.number_of(self.log, &id).map(|number| number + 1);
+                let next = || self.number_of(&id).map(|number| number + 1);
                 self.expected = is_known.then(next).flatten();
             }
-            self.last_id = Some(id);
+            (self.last_id, self.id_log) = (Some(id), self.log);
         }
+    }
+
+    /// Returns the number of the event that an id names in the log.
+    fn number_of(&self, id: &str) -> Option<u64> {
+        self.world.ledger.number_of(self.log?, id)
+    }
+
+    /// Returns true if its last event came from the producer's own history and is not in the log. A log without an id to ask
+    /// after cannot know that nothing is missing between its events, and tells its readers. Only this client has them.
+    fn is_ahead_of_log(&self) -> bool {
+        self.is_caught_up && self.last_id.as_ref().is_some_and(|id| self.number_of(id).is_none())
     }
 
     /// Returns true if so much was produced since the client's last event that logs may have evicted it.
@@ -174,8 +209,10 @@ impl Client {
         self.progress.last.store(number, Ordering::Relaxed);
         tracing::debug!(client = self.name, number, id = self.last_id, "event");
         let id = self.last_id.clone().unwrap_or_default();
-        match self.world.ledger.number_of(self.log, &id) {
+        match self.number_of(&id) {
             Some(stored) if stored == number => {}
+            // It comes from the producer's own history.
+            None if self.is_caught_up && id == Producer::id(number) => {}
             Some(stored) => self.wrong(format!("event {number} came as {id}, which is event {stored}")),
             None => self.wrong(format!("event {number} ({id}) was told and is not stored")),
         }
@@ -209,11 +246,17 @@ async fn respond(gateway: Arc<Gateway>, stream: usize, after: Option<String>, to
     let Some(mut reader) = gateway.subscribe(stream) else { return };
     tokio::select! {
         () = told.closed() => {}
-        () = deliver(&gateway, &mut reader, after.as_deref(), &told) => {}
+        () = deliver(&gateway, &mut reader, stream, after.as_deref(), &told) => {}
     }
 }
 
-async fn deliver(gateway: &Gateway, reader: &mut Subscription, after: Option<&str>, told: &UnboundedSender<Told>) {
+async fn deliver(
+    gateway: &Gateway,
+    reader: &mut Subscription,
+    stream: usize,
+    after: Option<&str>,
+    told: &UnboundedSender<Told>,
+) {
     let begun = Instant::now();
     loop {
         match timeout(TICK, reader.opened(false)).await {
@@ -240,12 +283,19 @@ async fn deliver(gateway: &Gateway, reader: &mut Subscription, after: Option<&st
             sleep(TICK).await;
         }
     }
-    let verdict = match after {
-        Some(id) => reader.resume(id, OnGap::Oldest),
-        None if gateway.world.random.below(3) == 0 => reader.start_at(Start::Oldest),
-        None => reader.start_at(Start::Live),
+    let backlog = match after {
+        Some(id) if !reader.can_resume(id) => catch_up(gateway, reader, stream, id, begun + OPEN_TIMEOUT).await,
+        Some(_) | None => None,
     };
-    let id = reader.current_id().map(|id| id.as_str().to_owned());
+    let (verdict, id) = match (after, backlog) {
+        (Some(id), Some(backlog)) => {
+            let _ = told.send(Told::CaughtUp);
+            (reader.resume_from_backlog(backlog), Some(id.to_owned()))
+        }
+        (Some(id), None) => (reader.resume(id, OnGap::Oldest), current_id(reader)),
+        (None, _) if gateway.world.random.below(3) == 0 => (reader.start_at(Start::Oldest), current_id(reader)),
+        (None, _) => (reader.start_at(Start::Live), current_id(reader)),
+    };
     let _ = told.send(Told::Verdict(verdict, id));
     loop {
         match reader.ready().await {
@@ -260,11 +310,25 @@ async fn deliver(gateway: &Gateway, reader: &mut Subscription, after: Option<&st
     }
 }
 
+/// Asks the producer for what came after an id that the log does not have, if the producer gave that id.
+async fn catch_up(
+    gateway: &Gateway,
+    reader: &Subscription,
+    stream: usize,
+    id: &str,
+    deadline: Instant,
+) -> Option<Backlog> {
+    let read_through = gateway.read_through.as_ref().filter(|_| id.starts_with('n'))?;
+    let (id, source) = (EventId::new(id.to_owned()).ok()?, gateway.history(stream));
+    read_through.catch_up_when_connected(&gateway.tasks, reader.stream(), &id, None, &source, deadline).await
+}
+
+fn current_id(reader: &Subscription) -> Option<String> {
+    reader.current_id().map(|id| id.as_str().to_owned())
+}
+
 /// More than the bytes of an event, its ids included.
 const LARGEST_FRAME: usize = 100;
 
 /// The time between two looks of a response.
 const TICK: Duration = Duration::from_millis(50);
-
-/// `upstreams.NAME.open_timeout`.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);

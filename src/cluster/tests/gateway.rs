@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::ledger::Ledger;
 use super::producer::{Producer, ProducerSource};
 use crate::cluster::context::{ClusterContext, MAX_CLAIMS, RandomBits, RecentWrites};
+use crate::cluster::engine::LogId;
 use crate::cluster::fake::{FakeCluster, FakeEngine, Mutant, SeededRandom};
 use crate::cluster::keys::ClusterKeys;
 use crate::cluster::nodes::Nodes;
@@ -23,8 +24,8 @@ use crate::runtime::tasks::Tasks;
 use crate::secret::Secret;
 use crate::sse::Encoder;
 use crate::stream::{
-    Attempts, EventSource, Gap, Ids, LivePolicy, LogStorage, OnEnd, OpenError, Policy, Retention, StreamFeed,
-    StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+    Attempts, CatchUpLimit, EventSource, Gap, Ids, LivePolicy, LogStorage, OnEnd, OpenError, Policy, ReadThrough,
+    Retention, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 
 /// The state that all gateways of a schedule share.
@@ -36,6 +37,11 @@ pub(super) struct World {
     pub lease: Duration,
     pub policy: Policy,
     pub mutant: Mutant,
+    /// The number in [`KEYS`] of the keys that gateways have at first, if the key of the cluster is changed while the
+    /// schedule runs.
+    pub first_keys: Option<usize>,
+    /// True if clients are caught up from the producer's own history.
+    reads_through: bool,
     pub begun: Instant,
     runs: AtomicU64,
     /// The times at which runs were suspended.
@@ -49,6 +55,10 @@ pub(super) struct Gateway {
     /// The number of its connection to the engine.
     pub node: usize,
     pub tasks: Tasks,
+    /// The number of its keys in [`KEYS`].
+    pub keys: usize,
+    /// Catches clients up.
+    pub read_through: Option<ReadThrough>,
     streams: Streams,
     is_alive: watch::Sender<bool>,
     is_draining: watch::Sender<bool>,
@@ -84,7 +94,10 @@ impl World {
             ..Policy::default()
         };
         let lease = random.pause(1000, 4000);
-        Self::with(engine, producers, lease, random, policy, mutant)
+        // The names of logs change with the second step, which few schedules would reach that begin with the first.
+        let first_keys = (random.below(4) == 0).then(|| random.below(2) as usize);
+        let reads_through = random.below(4) == 0;
+        Self::with(engine, producers, lease, random, policy, mutant, (first_keys, reads_through))
     }
 
     /// Creates a world with a producer and an engine without faults.
@@ -93,7 +106,7 @@ impl World {
         let engine = FakeCluster::new(random.bits());
         let producers = vec![Producer::faultless(SeededRandom::new(random.bits()))];
         let policy = Policy { storage: LogStorage::Cluster, ..Policy::default() };
-        Self::with(engine, producers, lease, random, policy, Mutant::None)
+        Self::with(engine, producers, lease, random, policy, Mutant::None, (None, false))
     }
 
     fn with(
@@ -103,15 +116,18 @@ impl World {
         random: SeededRandom,
         policy: Policy,
         mutant: Mutant,
+        (first_keys, reads_through): (Option<usize>, bool),
     ) -> Arc<Self> {
         Arc::new(Self {
-            ledger: Ledger::new(engine.clone(), keys()),
+            ledger: Ledger::new(engine.clone(), keys(1)),
             engine,
             producers,
             lease,
             random,
             policy,
             mutant,
+            first_keys,
+            reads_through,
             begun: Instant::now(),
             runs: AtomicU64::new(0),
             suspensions: Mutex::default(),
@@ -133,8 +149,8 @@ impl World {
 }
 
 impl Gateway {
-    /// Starts a gateway.
-    pub(super) fn start(world: &Arc<World>) -> Arc<Self> {
+    /// Starts a gateway with these of [`KEYS`].
+    pub(super) fn start(world: &Arc<World>, keys_number: usize) -> Arc<Self> {
         let run = world.runs.fetch_add(1, Ordering::Relaxed);
         let tasks = Tasks::default();
         let engine: FakeEngine = world.engine.node();
@@ -143,7 +159,7 @@ impl Gateway {
         let random = RandomBits::new(move || bits.bits());
         let context = ClusterContext {
             engine: Arc::new(engine),
-            keys: keys(),
+            keys: keys(keys_number),
             nodes: Nodes::new(format!("run-{run}"), world.lease),
             observer: Arc::new(()),
             claims: Semaphore::new(MAX_CLAIMS),
@@ -161,6 +177,10 @@ impl Gateway {
             run,
             node,
             tasks,
+            keys: keys_number,
+            read_through: world
+                .reads_through
+                .then(|| ReadThrough::new(CATCH_UP_LIMIT, OPEN_TIMEOUT, Arc::new(Uncounted), Arc::new(|| ()))),
             streams,
             is_alive,
             is_draining: watch::channel(false).0,
@@ -172,7 +192,8 @@ impl Gateway {
         let producer = self.world.producers[stream].clone();
         let attempts = if producer.is_always_open { Attempts::Unlimited } else { Attempts::UntilRefused };
         let ids = producer.ids;
-        self.subscribe_to(stream, ids, attempts, Arc::new(ProducerSource { producer, run: self.run }))
+        let reader = Some((self.run, KEYS[self.keys][0].into()));
+        self.subscribe_to(stream, ids, attempts, Arc::new(ProducerSource { producer, reader }))
     }
 
     /// Subscribes to a stream, which has this source if it is opened.
@@ -200,6 +221,16 @@ impl Gateway {
             observer: Arc::new(Uncounted),
         };
         self.streams.subscribe(&World::key(stream), spec).ok()
+    }
+
+    /// Returns the name of a stream's log.
+    pub(super) fn log(&self, stream: usize) -> LogId {
+        keys(self.keys).log_id(&World::key(stream).identity)
+    }
+
+    /// Returns the source of a stream's history.
+    pub(super) fn history(&self, stream: usize) -> Arc<dyn EventSource> {
+        Arc::new(ProducerSource { producer: self.world.producers[stream].clone(), reader: None })
     }
 
     /// Ends the run without a word to anybody.
@@ -243,7 +274,16 @@ impl Gateway {
 /// The default limits.
 static LIMITS: LazyLock<Limits> = LazyLock::new(default_limits);
 
-/// Returns the keys of all gateways.
-fn keys() -> ClusterKeys {
-    ClusterKeys::new(&[Secret::new([7; 32])])
+/// Returns the keys with this number in [`KEYS`].
+fn keys(number: usize) -> ClusterKeys {
+    let secrets: Vec<_> = KEYS[number].iter().map(|byte| Secret::new([*byte; 32])).collect();
+    ClusterKeys::new(&secrets)
 }
+
+/// The keys of the gateways, one after the other while the key of the cluster is changed. The first of them names logs.
+pub(super) const KEYS: [&[u8]; 4] = [&[1], &[1, 2], &[2, 1], &[2]];
+
+/// `upstreams.NAME.open_timeout`.
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+const CATCH_UP_LIMIT: CatchUpLimit = CatchUpLimit { events: 10_000, bytes: 8 << 20, concurrent: 16 };

@@ -13,7 +13,7 @@ use crate::runtime::moment::Moment;
 /// Compares what clients were told with what the engine has stored.
 pub(super) struct Ledger {
     cluster: FakeCluster,
-    pub keys: ClusterKeys,
+    keys: ClusterKeys,
     state: Mutex<State>,
 }
 

@@ -22,7 +22,7 @@ fn share(reader: &Subscription) -> StreamShare {
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_not_live_for_a_gateway_that_finds_only_its_claim() {
     let world = World::faultless(7, LEASE);
-    let (owner, follower) = (Gateway::start(&world), Gateway::start(&world));
+    let (owner, follower) = (Gateway::start(&world, 0), Gateway::start(&world, 0));
     let owner_reader = subscribe(&owner);
     until(Duration::from_secs(10), || phase(&owner_reader) == Phase::Live).await;
 
@@ -51,14 +51,14 @@ struct Waiting {
 impl Waiting {
     async fn start() -> Self {
         let world = World::faultless(7, LEASE);
-        let before = Gateway::start(&world);
+        let before = Gateway::start(&world, 0);
         let reader = subscribe(&before);
         until(Duration::from_secs(10), || phase(&reader) == Phase::Live).await;
         before.drain();
         until(Duration::from_secs(10), || share(&reader).owner.is_none()).await;
         before.kill();
         let first_records = world.engine.history(0).len();
-        let (owner, follower) = (Gateway::start(&world), Gateway::start(&world));
+        let (owner, follower) = (Gateway::start(&world, 0), Gateway::start(&world, 0));
         let owner_reader = subscribe(&owner);
         until(Duration::from_secs(20), || phase(&owner_reader) == Phase::Live).await;
         for _ in 0..5 {
@@ -142,7 +142,7 @@ async fn an_owner_looks_when_a_follower_has_less_than_it() {
     let waiting = Waiting::start().await;
 
     waiting.world.engine.keep_first(waiting.first_records + 3);
-    let newcomer = Gateway::start(&waiting.world);
+    let newcomer = Gateway::start(&waiting.world, 0);
     let _reader = subscribe(&newcomer);
 
     until(Duration::from_secs(40), || role(&waiting.owner_reader) != ShareRole::Own).await;

@@ -46,6 +46,8 @@ pub(super) struct Producer {
 pub(super) struct Connection {
     /// The number of the gateway's run.
     pub run: u64,
+    /// The number of the key that names the gateway's logs. Those of another key share nothing with it.
+    pub key: usize,
     pub opened: Instant,
     pub closed: Option<Instant>,
     /// The time at which the gateway last took something from it.
@@ -55,11 +57,12 @@ pub(super) struct Connection {
 /// The producer as one run of a gateway reaches it.
 pub(super) struct ProducerSource {
     pub producer: Arc<Producer>,
-    pub run: u64,
+    /// The number of the run and of its key. `None`: it asks for history, which is no connection of a stream.
+    pub reader: Option<(u64, usize)>,
 }
 
-/// Ends a connection when it is dropped.
-struct OpenConnection(Arc<Producer>, usize);
+/// Ends a connection, if it is a stream's, when it is dropped.
+struct OpenConnection(Arc<Producer>, Option<usize>);
 
 impl Producer {
     pub(super) fn new(random: SeededRandom) -> Arc<Self> {
@@ -165,12 +168,14 @@ impl Producer {
 impl EventSource for ProducerSource {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         async move {
-            let (producer, run) = (self.producer.clone(), self.run);
+            let producer = self.producer.clone();
             sleep(producer.random.pause(0, 200)).await;
-            if producer.has_fault(0.05) {
+            // A history that is refused or breaks off is answered with a gap, which is honest and says nothing of the protocol.
+            let has_faults = self.reader.is_some();
+            if has_faults && producer.has_fault(0.05) {
                 return Err(OpenError::Unreachable("nobody there".to_owned()));
             }
-            if producer.may_refuse() && producer.has_fault(0.05) {
+            if has_faults && producer.may_refuse() && producer.has_fault(0.05) {
                 return Err(OpenError::NotFound("not here".to_owned()));
             }
             let after = after.as_ref().and_then(|id| id.as_str().strip_prefix('n')?.parse::<u64>().ok());
@@ -185,13 +190,14 @@ impl EventSource for ProducerSource {
             };
             let next = retained.end;
             let retained = retained.map(|number| producer.event(number)).collect();
-            let connection = {
+            let number = self.reader.map(|(run, key)| {
                 let mut connections = producer.connections.lock();
                 let now = Instant::now();
-                connections.push(Connection { run, opened: now, closed: None, read: now });
-                OpenConnection(producer.clone(), connections.len() - 1)
-            };
-            let items = unfold((connection, next, false), |(connection, next, is_over)| async move {
+                connections.push(Connection { run, key, opened: now, closed: None, read: now });
+                connections.len() - 1
+            });
+            let connection = OpenConnection(producer.clone(), number);
+            let items = unfold((connection, next, false), move |(connection, next, is_over)| async move {
                 if is_over {
                     return None;
                 }
@@ -203,10 +209,8 @@ impl EventSource for ProducerSource {
                     return None;
                 }
                 sleep(producer.random.pause(0, 5)).await;
-                if let Some(known) = producer.connections.lock().get_mut(connection.1) {
-                    known.read = Instant::now();
-                }
-                if producer.has_fault(0.02) {
+                connection.with(|known| known.read = Instant::now());
+                if has_faults && producer.has_fault(0.02) {
                     let broken = Interrupted::Broken("cut by the schedule".to_owned());
                     return Some((Err(broken), (connection, next, true)));
                 }
@@ -220,11 +224,21 @@ impl EventSource for ProducerSource {
     }
 }
 
+impl OpenConnection {
+    fn with(&self, change: impl FnOnce(&mut Connection)) {
+        if let Some(number) = self.1
+            && let Some(known) = self.0.connections.lock().get_mut(number)
+        {
+            change(known);
+        }
+    }
+}
+
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.connections.lock().get_mut(self.1) {
+        self.with(|connection| {
             connection.closed.get_or_insert(Instant::now());
-        }
+        });
     }
 }
 

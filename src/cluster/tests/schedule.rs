@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Client, ClientProgress};
-use super::gateway::{Gateway, World};
+use super::gateway::{Gateway, KEYS, World};
 use crate::cluster::fake::{Cut, Faults, Mutant};
 use crate::cluster::owning::BEHIND_PATIENCE;
 use crate::runtime::tasks::Tasks;
@@ -75,7 +75,8 @@ async fn run_schedule(seed: u64, mutant: Mutant) -> Outcome {
     let world = World::new(seed, mutant);
     BEGUN.set(Some(world.begun));
     tracing::info!(lease = ?world.lease, linger = ?world.policy.linger, producers = ?world.producers.iter().map(|producer| (producer.proof, producer.ids)).collect::<Vec<_>>(), "schedule");
-    let slots = (0..GATEWAYS).map(|_| Slot { gateway: Gateway::start(&world), is_busy: false }).collect();
+    let keys = world.first_keys.unwrap_or_default();
+    let slots = (0..GATEWAYS).map(|_| Slot { gateway: Gateway::start(&world, keys), is_busy: false }).collect();
     let (slots, stage) = (Arc::new(Mutex::new(slots)), watch::Sender::new(Stage::Moving));
     let schedule = Schedule { world: world.clone(), slots, stage, tasks: Tasks::default() };
     let faulty = world.random.pause(15_000, 45_000);
@@ -223,7 +224,7 @@ impl Schedule {
                             0 | 3 | 4 => {
                                 gateway.kill();
                                 sleep(pause / 2).await;
-                                slots.lock()[slot].gateway = Gateway::start(&world);
+                                restart(&world, &mut slots.lock(), slot);
                             }
                             1 | 5 => {
                                 let begun = Instant::now();
@@ -236,7 +237,7 @@ impl Schedule {
                                 gateway.drain();
                                 sleep(Duration::from_secs(8)).await;
                                 gateway.kill();
-                                slots.lock()[slot].gateway = Gateway::start(&world);
+                                restart(&world, &mut slots.lock(), slot);
                             }
                             _ => {
                                 let cut = [Cut::Both, Cut::Outward, Cut::Inward][(kind % 3) as usize];
@@ -274,7 +275,7 @@ impl Schedule {
         for (stream, producer) in self.world.producers.iter().enumerate() {
             let connections = producer.connections();
             for (index, one) in connections.iter().enumerate() {
-                for other in connections[..index].iter().filter(|other| other.run != one.run) {
+                for other in connections[..index].iter().filter(|other| other.run != one.run && other.key == one.key) {
                     let from = one.opened.max(other.opened);
                     let until = one.closed.unwrap_or(now).min(other.closed.unwrap_or(now));
                     if is_suspended(one.run, from, until) || is_suspended(other.run, from, until) {
@@ -303,6 +304,16 @@ impl Schedule {
         let lost = if self.world.ledger.has_lost() { BEHIND_PATIENCE } else { Duration::ZERO };
         lost + if is_prompt { PROMPT_ANSWERS } else { LATE_ANSWERS }
     }
+}
+
+/// Starts a gateway in the place of another one, with the next keys if all gateways have those before.
+fn restart(world: &Arc<World>, slots: &mut [Slot], slot: usize) {
+    let oldest = slots.iter().map(|slot| slot.gateway.keys).min().unwrap_or_default();
+    let keys = match world.first_keys.is_some() && slots[slot].gateway.keys == oldest {
+        true => (oldest + 1).min(KEYS.len() - 1),
+        false => slots[slot].gateway.keys,
+    };
+    slots[slot].gateway = Gateway::start(world, keys);
 }
 
 /// The gateways of a schedule.

@@ -26,7 +26,7 @@ struct Pair {
 impl Pair {
     async fn start() -> Self {
         let world = World::faultless(7, LEASE);
-        let (owner, follower) = (Gateway::start(&world), Gateway::start(&world));
+        let (owner, follower) = (Gateway::start(&world, 0), Gateway::start(&world, 0));
         let (producer, tasks) = (world.producers[0].clone(), Tasks::default());
         tasks.spawn("producer", async move { producer.produce().await });
         let owner_reader = subscribe(&owner);
