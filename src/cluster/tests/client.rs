@@ -234,10 +234,15 @@ impl Client {
 }
 
 impl ClientProgress {
+    /// Returns true if this event is the last one that the client has.
+    pub(super) fn has_last(&self, newest: u64) -> bool {
+        self.last.load(Ordering::Relaxed) == newest
+    }
+
     /// Returns true if the client has everything up to this event that came after it was last told that something is
     /// missing.
     pub(super) fn has_all(&self, newest: u64) -> bool {
-        self.last.load(Ordering::Relaxed) == newest || newest <= self.begun_after.load(Ordering::Relaxed)
+        self.has_last(newest) || newest <= self.begun_after.load(Ordering::Relaxed)
     }
 }
 

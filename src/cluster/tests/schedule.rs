@@ -130,17 +130,19 @@ impl Schedule {
         sleep(STAYING).await;
         self.stage.send_replace(Stage::Quiet);
         let producers = &self.world.producers;
-        let have_all = || clients.iter().all(|(stream, client)| client.has_all(producers[*stream].newest()));
-        let begun = Instant::now();
-        while begun.elapsed() < QUIET {
-            // A gap is told with the event after it, and whoever begins at the present waits for one.
+        // A gap is told with the event after it, whoever begins at the present waits for one, and what is produced while nobody
+        // reads is told as missing with the next one. So the second event is the one that everybody must get, though none
+        // follows: it comes when everybody has the first one, or streams are read again.
+        let have = |is_all: fn(&ClientProgress, u64) -> bool| {
+            clients.iter().all(|(stream, client)| is_all(client, producers[*stream].newest()))
+        };
+        for (patience, is_all) in
+            [(HEALING, ClientProgress::has_last as fn(&_, _) -> _), (QUIET, ClientProgress::has_all)]
+        {
             producers.iter().for_each(|producer| producer.emit());
-            let round = Instant::now();
-            while round.elapsed() < ROUND && !have_all() {
+            let begun = Instant::now();
+            while begun.elapsed() < patience && !have(is_all) {
                 sleep(PAUSE).await;
-            }
-            if have_all() {
-                break;
             }
         }
         if self.world.policy.on_end == OnEnd::Complete {
@@ -325,12 +327,12 @@ const MOVING: Duration = Duration::from_secs(5);
 /// The time for which clients stay where they are until producers are quiet.
 const STAYING: Duration = Duration::from_secs(3);
 
-/// The time within which everybody must have everything. A follower that gets nothing asks whether its owner still is
+/// The time within which everybody must have the last event. A follower that gets nothing asks whether its owner still is
 /// the owner, and an engine that has less than it acknowledged gets some seconds to find it.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The time between two events of a producer that is quiet.
-const ROUND: Duration = Duration::from_secs(4);
+/// The time within which a stream is read again after the faults.
+const HEALING: Duration = Duration::from_secs(20);
 
 /// The time between two looks whether everybody has everything.
 const PAUSE: Duration = Duration::from_millis(500);
