@@ -175,6 +175,15 @@ impl FakeCluster {
         state.restart_sequences();
     }
 
+    /// Loses the last records of all logs, so many of each. Sequences are used again.
+    pub(in crate::cluster) fn forget_last(&self, count: usize) {
+        let mut state = self.0.state.lock();
+        for log in state.logs.values_mut() {
+            log.truncate(log.len().saturating_sub(count));
+        }
+        state.restart_sequences();
+    }
+
     /// Loses the connections of all gateways, and of those to come. They notice at once.
     pub(in crate::cluster) fn disconnect(&self) {
         self.0.state.lock().disconnect();

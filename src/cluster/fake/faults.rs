@@ -17,6 +17,8 @@ pub(in crate::cluster) struct Faults {
     pub wrong_refusal: f64,
     /// A read that any replica may answer lacks what was stored last.
     pub stale: f64,
+    /// The newest record of a log is told late, when it may be the newest no longer.
+    pub late_newest: f64,
     /// A message to a subscriber is lost.
     pub lost_message: f64,
     /// True if nothing takes any time.
@@ -36,6 +38,7 @@ impl Faults {
             lost_answer: rate(0.04),
             wrong_refusal: rate(0.02),
             stale: rate(0.4),
+            late_newest: rate(0.2),
             lost_message: rate(0.1),
             is_prompt: false,
         }

@@ -50,6 +50,15 @@ impl FakeEngine {
         &self,
         work: impl FnOnce(&Shared, &mut State) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
+        self.request_answered_after(Duration::ZERO, work).await
+    }
+
+    /// As [`Self::request`], with an answer that takes so much longer.
+    async fn request_answered_after<T: Send + 'static>(
+        &self,
+        late: Duration,
+        work: impl FnOnce(&Shared, &mut State) -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
         if !self.shared().state.lock().links[self.node].state.borrow().is_connected {
             // As a client that fails at once, but without letting its caller spin.
             sleep(Duration::from_millis(1)).await;
@@ -73,7 +82,7 @@ impl FakeEngine {
                 return;
             }
             let done = work(shared, &mut shared.state.lock());
-            sleep(back).await;
+            sleep(back + late).await;
             if !has_lost_answer && shared.state.lock().links[node].carries_answers() {
                 let _ = answer.send(done);
             }
@@ -170,7 +179,14 @@ impl Engine for FakeEngine {
 
     fn newest(&self, log: &LogId) -> BoxFuture<'_, Result<Option<Stored>, EngineError>> {
         let log = *log;
-        self.request(move |_, state| state.newest(&log)).boxed()
+        async move {
+            let random = &self.shared().random;
+            let rate = self.shared().state.lock().faults.late_newest;
+            // Nothing is drawn without the fault.
+            let late = if rate > 0.0 && random.has(rate) { random.pause(500, 3000) } else { Duration::ZERO };
+            self.request_answered_after(late, move |_, state| state.newest(&log)).await
+        }
+        .boxed()
     }
 
     fn since(&self, log: &LogId, from: u64) -> BoxFuture<'_, Result<Vec<Stored>, EngineError>> {

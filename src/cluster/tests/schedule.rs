@@ -198,14 +198,18 @@ impl Schedule {
             if Instant::now() >= end {
                 break;
             }
-            let kind = world.random.below(10);
+            // An engine that loses what it acknowledged does so often.
+            let kind = if loses && world.random.below(3) == 0 { 0 } else { world.random.below(10) };
             let (pause, noticed) = (world.random.pause(200, 15_000), world.random.pause(0, 4000));
             faults += 1;
             tracing::info!(kind, ?pause, ?noticed, "fault");
             match kind {
                 0 if loses => {
                     world.ledger.loses();
-                    world.engine.forget(world.random.pause(10, 5000));
+                    match world.random.below(2) {
+                        0 => world.engine.forget(world.random.pause(10, 5000)),
+                        _ => world.engine.forget_last(1 + world.random.below(6) as usize),
+                    }
                 }
                 1 if deposes => {
                     world.ledger.loses();
@@ -301,8 +305,9 @@ impl Schedule {
 
     /// Returns the time for which answers and words are late because of these faults.
     fn slack(&self, faults: Faults) -> Duration {
-        let Faults { slow, lost_request, lost_answer, lost_message, .. } = faults;
-        let is_prompt = [slow, lost_request, lost_answer, lost_message].iter().all(|rate| *rate == 0.0);
+        let Faults { slow, lost_request, lost_answer, late_newest, lost_message, .. } = faults;
+        let rates = [slow, lost_request, lost_answer, late_newest, lost_message];
+        let is_prompt = rates.iter().all(|rate| *rate == 0.0);
         let lost = if self.world.ledger.has_lost() { BEHIND_PATIENCE } else { Duration::ZERO };
         lost + if is_prompt { PROMPT_ANSWERS } else { LATE_ANSWERS }
     }
