@@ -48,6 +48,8 @@ pub(super) struct State {
 struct LogEntry {
     stored: Stored,
     at: Instant,
+    /// The number of the connection that it came by.
+    writer: usize,
 }
 
 /// The subject of a message.
@@ -184,6 +186,23 @@ impl FakeCluster {
         state.restart_sequences();
     }
 
+    /// Loses all that the last writer of a log stored, if that are two records at least and `most` at most, and somebody wrote
+    /// before. Returns true if something is lost. Sequences are used again.
+    pub(in crate::cluster) fn forget_last_writer(&self, most: usize) -> bool {
+        let mut state = self.0.state.lock();
+        let mut is_lost = false;
+        for log in state.logs.values_mut() {
+            let Some(writer) = log.last().map(|entry| entry.writer) else { continue };
+            let Some(before) = log.iter().rposition(|entry| entry.writer != writer) else { continue };
+            if (2..=most).contains(&(log.len() - before - 1)) {
+                log.truncate(before + 1);
+                is_lost = true;
+            }
+        }
+        state.restart_sequences();
+        is_lost
+    }
+
     /// Loses the connections of all gateways, and of those to come. They notice at once.
     pub(in crate::cluster) fn disconnect(&self) {
         self.0.state.lock().disconnect();
@@ -249,9 +268,10 @@ impl State {
         self.sequence = self.logs.values().flatten().map(|entry| entry.stored.sequence).max().unwrap_or_default();
     }
 
-    /// Stores a record. `is_refused`: says that another one is the last, whatever is.
+    /// Stores a record of the gateway with this connection. `is_refused`: says that another one is the last, whatever is.
     pub(in crate::cluster) fn append(
         &mut self,
+        writer: usize,
         log: &LogId,
         after: u64,
         payload: Bytes,
@@ -262,7 +282,7 @@ impl State {
             return Err(AppendError::Refused);
         }
         let record = self.next(payload);
-        self.logs.entry(*log).or_default().push(LogEntry { stored: record.clone(), at: Instant::now() });
+        self.logs.entry(*log).or_default().push(LogEntry { stored: record.clone(), at: Instant::now(), writer });
         self.history.push((*log, record.clone()));
         Ok(LiveRecord { record, previous })
     }

@@ -163,11 +163,11 @@ impl Engine for FakeEngine {
     }
 
     fn append(&self, log: &LogId, after: u64, record: Bytes) -> BoxFuture<'_, Result<u64, AppendError>> {
-        let log = *log;
+        let (log, writer) = (*log, self.node);
         async move {
             self.request(move |shared, state| {
                 let is_refused = shared.random.has(state.faults.wrong_refusal);
-                let live = state.append(&log, after, record, is_refused)?;
+                let live = state.append(writer, &log, after, record, is_refused)?;
                 let sequence = live.record.sequence;
                 shared.publish(state, &FakeTopic::Log(log), &FakeMessage::Record(live));
                 Ok(sequence)

@@ -206,9 +206,10 @@ impl Schedule {
             match kind {
                 0 if loses => {
                     world.ledger.loses();
-                    match world.random.below(2) {
+                    match world.random.below(3) {
                         0 => world.engine.forget(world.random.pause(10, 5000)),
-                        _ => world.engine.forget_last(1 + world.random.below(6) as usize),
+                        1 => world.engine.forget_last(1 + world.random.below(6) as usize),
+                        _ => under_way.spawn("loss", lose_a_claim(world.clone())),
                     }
                 }
                 1 if deposes => {
@@ -313,6 +314,15 @@ impl Schedule {
     }
 }
 
+/// Loses a claim and the few records after it, once there is one. Whoever claims next stores about as much in their place, which
+/// only marks show.
+async fn lose_a_claim(world: Arc<World>) {
+    let (begun, most) = (Instant::now(), 2 + world.random.below(4) as usize);
+    while !world.engine.forget_last_writer(most) && begun.elapsed() < CLAIM_AWAITED {
+        sleep(CLAIM_INTERVAL).await;
+    }
+}
+
 /// Starts a gateway in the place of another one, with the next keys if all gateways have those before.
 fn restart(world: &Arc<World>, slots: &mut [Slot], slot: usize) {
     let oldest = slots.iter().map(|slot| slot.gateway.keys).min().unwrap_or_default();
@@ -338,6 +348,10 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// The time within which a stream is read again after the faults.
 const HEALING: Duration = Duration::from_secs(20);
+
+/// The time for which a claim is awaited that is to be lost, and the time between two looks whether there is one.
+const CLAIM_AWAITED: Duration = Duration::from_secs(10);
+const CLAIM_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The time between two looks whether everybody has everything.
 const PAUSE: Duration = Duration::from_millis(500);
