@@ -334,14 +334,17 @@ impl Delivery {
     }
 
     /// Returns the last frame of a response that ends for this reason: the reconnection time, or the refusal, and the
-    /// end of the content coding. Must be called once, after everything else that is sent.
+    /// end of the content coding. Counts it as sent. Must be called once, after everything else that is sent.
     pub fn last_frame(&mut self, end: EndReason) -> Option<Frame> {
         let plain = self.last_frame_plain(end);
         let is_cut = self.is_cut(end);
-        match &mut self.encoder {
+        let last = match &mut self.encoder {
             None => plain,
             Some(encoder) => encoder.last_frame(plain, is_cut),
-        }
+        }?;
+        self.record.sent(last.len());
+        self.count_saved(last.len());
+        Some(last)
     }
 
     fn last_frame_plain(&self, end: EndReason) -> Option<Frame> {
