@@ -254,8 +254,7 @@ impl Delivery {
 
     /// Records that a prelude of so many bytes is sent with the head.
     pub fn sent_prelude(&mut self, bytes: usize) {
-        self.record.sent(bytes);
-        self.count_saved(bytes);
+        self.count_sent(bytes);
     }
 
     /// Returns the heartbeat to send now.
@@ -269,6 +268,11 @@ impl Delivery {
     /// Records that a heartbeat of so many bytes was passed to the transport.
     pub fn sent_heartbeat(&mut self, bytes: usize) {
         self.heartbeat.postpone(Instant::now());
+        self.count_sent(bytes);
+    }
+
+    /// Counts bytes other than events that are sent.
+    fn count_sent(&mut self, bytes: usize) {
         self.record.sent(bytes);
         self.count_saved(bytes);
     }
@@ -341,10 +345,11 @@ impl Delivery {
         let last = match &mut self.encoder {
             None => plain,
             Some(encoder) => encoder.last_frame(plain, is_cut),
-        }?;
-        self.record.sent(last.len());
-        self.count_saved(last.len());
-        Some(last)
+        };
+        if let Some(frame) = &last {
+            self.count_sent(frame.len());
+        }
+        last
     }
 
     fn last_frame_plain(&self, end: EndReason) -> Option<Frame> {
