@@ -247,7 +247,7 @@ const MAX_ASK_PAUSE: Duration = Duration::from_secs(5);
 
 /// The time without a sign of the owner after which a follower asks whether it still is the owner. An engine that lost what
 /// it had acknowledged may have lost the end of its ownership too, and nothing else tells of that.
-const QUIET_TIME: Duration = Duration::from_secs(30);
+pub(super) const QUIET_TIME: Duration = Duration::from_secs(30);
 
 /// The part of a lease for which a gateway waits that cannot go on with the stream.
 const YIELDED: f64 = 0.5;

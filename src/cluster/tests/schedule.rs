@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::client::{Client, ClientProgress};
 use super::gateway::{Gateway, KEYS, World};
 use crate::cluster::fake::{Cut, Faults, Mutant};
+use crate::cluster::following::QUIET_TIME;
 use crate::cluster::owning::BEHIND_PATIENCE;
 use crate::runtime::tasks::Tasks;
 use crate::stream::OnEnd;
@@ -346,8 +347,9 @@ const STAYING: Duration = Duration::from_secs(3);
 /// the owner, and an engine that has less than it acknowledged gets some seconds to find it.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The time within which a stream is read again after the faults.
-const HEALING: Duration = Duration::from_secs(20);
+/// The time within which a stream is read again after the faults. An engine that lost the end of an ownership is asked only
+/// after a quiet time, and then gets some seconds to find what it had.
+const HEALING: Duration = QUIET_TIME.saturating_add(BEHIND_PATIENCE).saturating_add(Duration::from_secs(10));
 
 /// The time for which a claim is awaited that is to be lost, and the time between two looks whether there is one.
 const CLAIM_AWAITED: Duration = Duration::from_secs(10);
