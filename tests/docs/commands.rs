@@ -19,6 +19,8 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/load-testing.md", "ulimit", "needs a hard limit that not every machine grants"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate /usr/bin/", "installs into the system"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate.new", "the same"),
+    ("deploy/helm/rillgate/README.md", "helm install", "needs a cluster"),
+    ("docs/kubernetes.md", "kubectl create secret", "the same"),
     (
         "deploy/prometheus/README.md",
         "prometheus --config.file",
