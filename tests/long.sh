@@ -1,0 +1,30 @@
+# What tests/run --long does beyond tests/run; sourced by it.
+#
+# The same tests with more time, more clients and more random choices, and what needs programs that take long to install.
+# `LONG_SECONDS` is the time of each soak, 600 by default. Whatever the machine refuses becomes an entry of `not_run`.
+
+# java_gzip: Java's own gzip reader in front of the gateway that cargo test built.
+java_gzip() {
+    java tests/clients/GzipEvents.java "${CARGO_TARGET_DIR:-target}/debug/rillgate"
+}
+
+long_steps() {
+    local seconds="${LONG_SECONDS:-600}"
+    longest=$((seconds + 4 * 3600))s
+    PATH="$PATH:/usr/sbin" packages java=openjdk-17-jdk-headless
+
+    tests "histories for $seconds s" env RILLGATE_SECONDS="$seconds" cargo test --locked --test endurance histories
+    tests "clients beside attackers for $seconds s" env RILLGATE_SOAK_SECONDS="$seconds" \
+        cargo test --locked --test endurance attackers
+    tests "gateways and engine that fail for $seconds s" env RILLGATE_SECONDS="$seconds" \
+        cargo test --locked --test cluster system::checker
+    tests "10,000 streams that lose owners" env RILLGATE_STREAMS=10000 cargo test --locked --test cluster system::many
+    tests "100,000 schedules of the protocol" env RILLGATE_SCHEDULES=100000 cargo test --locked --lib cluster::tests::clients
+    tests "10,000 random configurations" env RILLGATE_DRAWS=10000 cargo test --locked --test configurations
+    tests "interleavings, 100,000 of each" env RILLGATE_ORDERS=100000 \
+        cargo test --locked --manifest-path tests/interleavings/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
+    if has_nightly; then
+        check "fuzzing for $((seconds / 10)) s each" fuzz $((seconds / 10))
+    fi
+    check "Java's gzip reader" java_gzip
+}
