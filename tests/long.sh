@@ -8,6 +8,18 @@ java_gzip() {
     java tests/clients/GzipEvents.java "${CARGO_TARGET_DIR:-target}/debug/rillgate"
 }
 
+# image: builds the image without a registry, and runs it. What the machine refuses becomes an entry of `not_run`.
+image() {
+    local status=0 folder="$PWD/target/image"
+    rm -rf "$folder"
+    tests/image/build "$folder" && python3 tests/image/check.py "$folder" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    while read -r line; do not_run+=("${line#not run: }"); done < <(grep '^not run: ' "$log")
+    buildah --root "$folder/images" --runroot "$folder/run" --storage-driver vfs rmi --all --force > /dev/null
+    rm -rf "$folder"
+    return "$status"
+}
+
 long_steps() {
     local seconds="${LONG_SECONDS:-600}"
     longest=$((seconds + 4 * 3600))s
@@ -27,4 +39,11 @@ long_steps() {
         check "fuzzing for $((seconds / 10)) s each" fuzz $((seconds / 10))
     fi
     check "Java's gzip reader" java_gzip
+    # buildah works in a chroot, and needs root for it.
+    if [ "$(id -u)" -eq 0 ]; then
+        packages buildah=buildah podman=podman runc=runc
+        check "image" image
+    else
+        not_run+=("the image: buildah builds it in a chroot, as root only")
+    fi
 }

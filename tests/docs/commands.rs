@@ -17,6 +17,8 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "rillgate serve", "runs until it is ended; every test of the gateway starts it like this"),
     ("docs/load-testing.md", "cargo install oha", "takes minutes; tests/run installs it once, with these words"),
     ("docs/load-testing.md", "ulimit", "needs a hard limit that not every machine grants"),
+    ("docs/containers.md", "docker build", "needs a container engine; tests/run --long builds and runs the image"),
+    ("docs/containers.md", "docker run", "the same"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate /usr/bin/", "installs into the system"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate.new", "the same"),
     ("deploy/helm/rillgate/README.md", "helm install", "needs a cluster"),

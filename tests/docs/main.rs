@@ -16,6 +16,7 @@ mod limits;
 mod links;
 #[path = "../gateway/support/mod.rs"]
 mod support;
+mod versions;
 mod words;
 
 use std::path::{Path, PathBuf};
