@@ -1,9 +1,11 @@
 //! The gauges that are measured and not counted: open streams, event logs, revocations, and how far readers are behind.
+//! Samples the rate of each stream's events as well.
 //!
 //! Visits every open stream. Holds no lock of a stream for longer than one of its numbers takes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::state::GatewayState;
 use crate::auth::RevocationOrigin;
@@ -11,20 +13,22 @@ use crate::route::stream_state;
 use crate::stream::Streams;
 use crate::telemetry::Metrics;
 
-/// Sets the gauges of streams, event logs, the store's queue and revocations.
+/// Sets the gauges of streams, event logs, the store's queue and revocations, and samples the streams' rates. Call it once
+/// a second.
 pub(super) fn measure(state: &GatewayState) {
     let (app, metrics) = (&state.app, &state.metrics);
     let mut routes: BTreeMap<Arc<str>, Sums> = BTreeMap::new();
     for route in app.routes.load().iter() {
         routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
     }
-    let mut waiting = 0;
+    let (now, mut waiting) = (Instant::now(), 0);
     for stream in app.streams.list() {
         let sums = routes.entry(stream.key().route.clone()).or_default();
         sums.by_state[stream_state(&stream) as usize] += 1;
         let log = stream.log();
         sums.events += log.events();
         sums.bytes += log.bytes();
+        stream.event_rate().sample(now, log.events_until(log.end()));
         if let Some(kept_until) = stream.persister().and_then(|journal| journal.persisted_until()) {
             waiting += log.events_after(kept_until);
         }

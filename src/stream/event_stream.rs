@@ -19,6 +19,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 use super::coded::{CodedLog, CodedLogs, CodingWindow};
+use super::event_rate::EventRate;
 use super::incarnation::Incarnation;
 use super::key::StreamKey;
 use super::last_activity::LastActivity;
@@ -79,6 +80,7 @@ pub struct EventStream {
     condition: RwLock<Condition>,
     /// The time of the upstream's last activity.
     last_activity: LastActivity,
+    event_rate: EventRate,
 }
 
 impl EventStream {
@@ -119,6 +121,7 @@ impl EventStream {
             id_frames: IdFrameCache::default(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
             last_activity: LastActivity::new(Instant::now()),
+            event_rate: EventRate::default(),
         })
     }
 
@@ -370,6 +373,11 @@ impl EventStream {
     /// Returns the time of the upstream's last activity.
     pub fn last_activity(&self) -> &LastActivity {
         &self.last_activity
+    }
+
+    /// Returns the rate of the events, which the gateway samples.
+    pub fn event_rate(&self) -> &EventRate {
+        &self.event_rate
     }
 }
 

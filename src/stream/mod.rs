@@ -13,6 +13,7 @@
 //! `history` uses the other three to catch up clients whose id is older than the log.
 
 mod coded;
+mod event_rate;
 mod event_stream;
 mod feed;
 mod feeder;
@@ -39,6 +40,7 @@ mod stream_memory;
 mod unread;
 
 pub use coded::{CodedLog, CodedReader, CodingWindow};
+pub use event_rate::EventRate;
 pub use event_stream::EventStream;
 pub use feed::{
     AnswerContent, Attempts, Batch, BrokenAnswer, Commit, Continuity, EventSource, Fenced, Finished, Interrupted,

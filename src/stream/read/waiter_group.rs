@@ -205,6 +205,14 @@ impl WaiterGroup {
         self.chunks.lock().occupied().step_by(step).for_each(|slot| ask(slot.read.load(Ordering::Relaxed)));
     }
 
+    /// Returns the number of events read by the reader that has read the fewest.
+    pub(super) fn least_read(&self) -> Option<u64> {
+        // Without the lock during the pass: an append that wakes the readers would wait for it.
+        let chunks = self.chunks.lock().chunks.clone();
+        let slots = chunks.iter().flat_map(|chunk| chunk.slots.iter()).filter(|slot| slot.reader.lock().is_some());
+        slots.map(|slot| slot.read.load(Ordering::Relaxed)).min()
+    }
+
     /// Returns the `most` readers that are furthest behind, the furthest first.
     pub(super) fn furthest_behind(&self, most: usize) -> Vec<ReaderInfo> {
         // The reader that is furthest ahead is on top and is removed first.

@@ -89,6 +89,11 @@ impl WaiterSet {
         groups.iter().for_each(|group| group.sample(step, &mut ask));
     }
 
+    /// Returns the number of events read by the reader that has read the fewest. `None` if there is no reader.
+    pub fn least_read(&self) -> Option<u64> {
+        self.0.load().iter().filter_map(|group| group.least_read()).min()
+    }
+
     /// Returns the `most` readers that are furthest behind, the furthest first.
     pub fn furthest_behind(&self, most: usize) -> Vec<ReaderInfo> {
         let mut behind: Vec<_> = self.0.load().iter().flat_map(|group| group.furthest_behind(most)).collect();
@@ -173,8 +178,11 @@ mod tests {
     #[test]
     fn the_readers_furthest_behind_come_first() {
         let waiters = WaiterSet::default();
-        let all: Vec<_> = (0..100).map(|number| waiters.register(Offset((number * 37) % 100), 0)).collect();
+        let register = |number: u64| waiters.register(Offset((number * 37) % 100), (number * 37) % 100);
+        assert_eq!(waiters.least_read(), None);
+        let all: Vec<_> = (0..100).map(register).collect();
         waiters.unregister(&all[0]);
+        assert_eq!(waiters.least_read(), Some(1));
 
         let found: Vec<_> = waiters.furthest_behind(3).iter().map(|reader| reader.next.0).collect();
         all[99].set_position(Offset(0), 0);
