@@ -6,6 +6,7 @@
 //! | `/readyz` | 200, or 503 with the reasons |
 //! | `/metrics` | Prometheus text format 0.0.4 |
 //! | `/streams` | JSON, all open streams |
+//! | `/streams?sort=…&limit=…` | JSON, some of them, in another order |
 //! | `/streams/ROUTE/KEY` | JSON, one open stream with its slowest clients |
 //! | `/tap/ROUTE/KEY` | the events of one open stream as they arrive, as an event stream; not a subscriber |
 //! | `/config` | JSON, the running configuration without its secrets |
@@ -24,14 +25,19 @@ mod body;
 mod context;
 mod cross_site;
 mod health;
+mod history;
 mod page;
 mod permits;
 mod reply;
 mod revocations;
+mod selection;
 mod server;
 mod service;
 mod shared_render;
+mod slow_clients;
 mod snapshot;
+mod state_reason;
+mod stream_query;
 mod stream_views;
 mod tap;
 mod write_timeout;

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -79,7 +79,8 @@ impl Admin {
                 }
             }
         };
-        stop.run_until_cancelled(accepting).await;
+        // Neither ends before `stop`.
+        stop.run_until_cancelled(future::join(accepting, service.record_totals())).await;
         Ok(())
     }
 }

@@ -24,9 +24,11 @@ use super::body::read_body;
 use super::context::AdminContext;
 use super::health::Readiness;
 use super::reply::{Body, JSON, json, problem, reply, stream as streaming, wrong_method};
+use super::selection::Selection;
 use super::shared_render::SharedRender;
 use super::snapshot::Snapshots;
-use super::{cross_site, page, revocations, stream_views, tap};
+use super::stream_query::{MAX_LIMIT, StreamQuery};
+use super::{cross_site, history, page, revocations, stream_views, tap};
 use crate::runtime::panics::Panics;
 use crate::stream::Tap;
 use crate::telemetry::logging::FilterHandle;
@@ -37,6 +39,8 @@ pub(super) struct AdminService {
     snapshots: Arc<Snapshots>,
     metrics: SharedRender,
     streams: SharedRender,
+    /// Permits of answers of `/streams` with parameters, held until the client has taken them.
+    selections: Arc<Semaphore>,
     /// Permits of status pages and taps. The other connections stay free for probes and scrapers.
     viewers: Arc<Semaphore>,
 }
@@ -47,7 +51,18 @@ impl AdminService {
         let context = Arc::new(context);
         let snapshots = Arc::new(Snapshots::new(context.clone()));
         let (metrics, streams) = Default::default();
-        Self { context, snapshots, metrics, streams, viewers: Arc::new(Semaphore::new(viewers)) }
+        let selections = Arc::new(Semaphore::new(MAX_SELECTIONS));
+        Self { context, snapshots, metrics, streams, selections, viewers: Arc::new(Semaphore::new(viewers)) }
+    }
+
+    /// Records the totals of the routes periodically, for those who open the status page later. Does not end.
+    pub(super) async fn record_totals(&self) {
+        let mut periods = interval(history::PERIOD);
+        periods.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            periods.tick().await;
+            self.snapshots.record_totals();
+        }
     }
 
     /// Answers one request. `shutdown` ends event streams.
@@ -86,8 +101,9 @@ impl AdminService {
             "/livez" => self.live(),
             "/readyz" => self.ready(request.uri().query() == Some("cluster")),
             "/metrics" => self.metrics().await,
-            "/streams" => self.streams().await,
-            "/events" => self.events(request.method(), shutdown),
+            "/streams" if request.uri().query().is_none() => self.streams().await,
+            "/streams" => self.selection(request.uri().query()).await,
+            "/events" => self.events(request.method(), request.uri().query(), shutdown),
             "/config" => json(StatusCode::OK, &**context.effective_config.load()),
             _ => match (page::file(path), stream) {
                 (Some(file), _) => reply(StatusCode::OK, file.content_type, file.bytes),
@@ -123,9 +139,28 @@ impl AdminService {
 
     async fn streams(&self) -> Response<Body> {
         let streams = self.context.streams.clone();
-        let render = move || stream_views::list(&streams).to_string();
+        let render = move || Selection::of(&streams, &StreamQuery::default(), usize::MAX).into_json().to_string();
         let text = self.streams.get(&self.context.panics, "/streams", render).await;
         text.map_or_else(internal_error, |text| reply(StatusCode::OK, JSON, text))
+    }
+
+    /// Answers `/streams` with parameters.
+    async fn selection(&self, query: Option<&str>) -> Response<Body> {
+        let query = match StreamQuery::parse(query) {
+            Ok(query) => query,
+            Err(problem_found) => return problem(StatusCode::BAD_REQUEST, &problem_found),
+        };
+        let Ok(permit) = self.selections.clone().try_acquire_owned() else {
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "too many lists of streams wait for their clients");
+        };
+        let streams = self.context.streams.clone();
+        let text = blocking(&self.context.panics, "/streams", move || {
+            Selection::of(&streams, &query, MAX_LIMIT).into_json().to_string()
+        })
+        .await;
+        text.map_or_else(internal_error, |text| {
+            reply(StatusCode::OK, JSON, Bytes::from_owner(PermittedText { text, _permit: permit }))
+        })
     }
 
     async fn stream(&self, stream: StreamPath) -> Response<Body> {
@@ -157,13 +192,17 @@ impl AdminService {
         streaming(StatusCode::OK, "text/event-stream", body)
     }
 
-    fn events(&self, method: &Method, shutdown: CancellationToken) -> Response<Body> {
+    fn events(&self, method: &Method, query: Option<&str>, shutdown: CancellationToken) -> Response<Body> {
+        let query = match StreamQuery::parse(query) {
+            Ok(query) => query,
+            Err(problem_found) => return problem(StatusCode::BAD_REQUEST, &problem_found),
+        };
         let Ok(permit) = self.viewers.clone().try_acquire_owned() else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open");
         };
         let body = match *method {
             Method::HEAD => Body::default(),
-            _ => snapshots(self.context.panics.clone(), self.snapshots.clone(), permit, shutdown),
+            _ => snapshots(self.context.panics.clone(), self.snapshots.clone(), Arc::new(query), permit, shutdown),
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }
@@ -181,6 +220,18 @@ impl StreamPath {
         let decoded = |text| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
         let (route, key) = path.split_once('/')?;
         Some(Self { route: decoded(route)?, key: decoded(key)? })
+    }
+}
+
+/// A text, with the permit that bounds how many of them wait for their clients.
+struct PermittedText {
+    text: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for PermittedText {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 }
 
@@ -221,17 +272,18 @@ fn stream_not_found() -> Response<Body> {
 fn snapshots(
     panics: Panics,
     snapshots: Arc<Snapshots>,
+    query: Arc<StreamQuery>,
     permit: OwnedSemaphorePermit,
     shutdown: CancellationToken,
 ) -> Body {
     let mut seconds = interval(PERIOD);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state = (panics, snapshots, seconds, shutdown, permit);
-    StreamBody::new(stream::unfold(state, async |(panics, snapshots, mut seconds, shutdown, permit)| {
+    let state = (panics, snapshots, query, seconds, shutdown, permit);
+    StreamBody::new(stream::unfold(state, async |(panics, snapshots, query, mut seconds, shutdown, permit)| {
         shutdown.run_until_cancelled(seconds.tick()).await?;
-        let answer = snapshots.clone();
-        let event = blocking(&panics, "/events", move || answer.event()).await?;
-        Some((Ok::<_, Infallible>(Frame::data(event)), (panics, snapshots, seconds, shutdown, permit)))
+        let answer = (snapshots.clone(), query.clone());
+        let event = blocking(&panics, "/events", move || answer.0.event(&answer.1)).await?;
+        Some((Ok::<_, Infallible>(Frame::data(event)), (panics, snapshots, query, seconds, shutdown, permit)))
     }))
     .boxed_unsync()
 }
@@ -240,4 +292,6 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const FILTER_BYTES: usize = 4 * 1024;
 const FILTER_HELP: &str = "write a level (error, warn, info, debug, trace, off) or directives such as \
                            warn,rillgate=debug,rillgate::access=off";
+/// Maximum number of answers of `/streams` with parameters that wait for their clients.
+const MAX_SELECTIONS: usize = 16;
 const PERIOD: Duration = Duration::from_secs(1);

@@ -189,7 +189,8 @@ impl EndReason {
 }
 
 impl StreamState {
-    pub(super) const ALL: [Self; 6] =
+    /// All states, in the order of their discriminants.
+    pub const ALL: [Self; 6] =
         [Self::Opening, Self::Live, Self::Retrying, Self::Complete, Self::Stuck, Self::Incomplete];
 
     /// Returns the label's value.

@@ -4,6 +4,7 @@
 mod full_port;
 mod open_stream;
 mod revocations;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,8 +90,9 @@ impl Port {
         self.ask(Method::GET, path).await
     }
 
-    async fn events(&self) -> Incoming {
-        let request = Request::get("/events").header("host", "admin").body(Full::default()).unwrap();
+    /// Opens the source of the status page with this query.
+    async fn events(&self, query: &str) -> Incoming {
+        let request = Request::get(format!("/events{query}")).header("host", "admin").body(Full::default()).unwrap();
         let response = self.send(request).await;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         response.into_body()
@@ -238,7 +240,7 @@ async fn the_status_page_loads_nothing_from_elsewhere() {
 async fn the_status_page_is_fed_until_the_port_closes() {
     let port = Port::open();
     port.metrics.route("prices").gap("evicted");
-    let mut body = port.events().await;
+    let mut body = port.events("").await;
 
     let first = snapshot(&mut body).await;
     port.metrics.route("prices").gap("unknown");
@@ -255,7 +257,7 @@ async fn the_status_page_is_fed_until_the_port_closes() {
 #[tokio::test]
 async fn a_closed_port_leaves_no_task_behind() {
     let port = Port::open();
-    let mut watching = port.events().await;
+    let mut watching = port.events("").await;
     snapshot(&mut watching).await;
     let idle = TcpStream::connect(port.address).await.unwrap();
     port.get("/livez").await;
@@ -273,7 +275,7 @@ async fn viewers_leave_room_for_probes() {
     let port = Port::open();
     let mut viewers = Vec::new();
     for _ in 0..16 {
-        viewers.push(port.events().await);
+        viewers.push(port.events("").await);
     }
 
     let (one_more, _, _) = port.get("/events").await;
@@ -287,7 +289,7 @@ async fn a_viewer_that_disconnects_frees_its_place() {
     let port = Port::open();
     let mut viewers = Vec::new();
     for _ in 0..16 {
-        viewers.push(port.events().await);
+        viewers.push(port.events("").await);
     }
 
     viewers.pop();
