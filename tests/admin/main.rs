@@ -228,7 +228,7 @@ async fn the_status_page_loads_nothing_from_elsewhere() {
     assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'self';"));
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<style"), "{page}");
     for (path, content_type) in
-        [("status.css", "text/css; charset=utf-8"), ("status.js", "text/javascript; charset=utf-8")]
+        [("page/status.css", "text/css; charset=utf-8"), ("page/status.js", "text/javascript; charset=utf-8")]
     {
         assert!(page.contains(path), "{path} is not used");
         let (status, headers, _) = port.get(&format!("/{path}")).await;
