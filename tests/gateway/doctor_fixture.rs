@@ -1,6 +1,7 @@
 //! Proxies in front of a gateway, each with settings of the test, and `rillgate doctor` in front of them.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -71,6 +72,24 @@ impl FrontProxy {
         Self::start(address, folder, &mut command).await
     }
 
+    /// Starts Caddy with TLS in front of `gateway`, with these lines for its site and for its proxy.
+    pub async fn caddy(authority: &Authority, gateway: SocketAddr, site: &str, proxy: &str) -> Self {
+        let (address, folder) = (reserve(), folder());
+        let Identity { chain_pem, key_pem, .. } = identity(authority, address);
+        std::fs::write(folder.path().join("server.pem"), chain_pem).unwrap();
+        std::fs::write(folder.path().join("server.key"), key_pem).unwrap();
+        let config = format!(
+            "{{\nadmin off\nauto_https disable_redirects\ndefault_bind {}\nservers {{\nprotocols h1 h2\n}}\n}}\nhttps://{address} {{\ntls server.pem server.key\n{site}\n\
+             reverse_proxy {gateway} {{\n{proxy}\n}}\n}}\n",
+            address.ip()
+        );
+        std::fs::write(folder.path().join("Caddyfile"), config).unwrap();
+        let mut command = Command::new(installed("caddy"));
+        command.args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"]);
+        command.env("XDG_DATA_HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
+        Self::start(address, folder, &mut command).await
+    }
+
     /// Starts a proxy without TLS that compresses everything and flushes nothing.
     pub async fn compressing(gateway: SocketAddr) -> Self {
         let address = reserve();
@@ -131,11 +150,26 @@ impl Examined {
         findings.iter().filter_map(|finding| finding["kind"].as_str()).collect()
     }
 
+    /// Returns the notes, which are no findings.
+    pub fn notes(&self) -> Vec<&str> {
+        self.report["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
     /// Returns what was seen of the only finding.
     #[track_caller]
     pub fn found(&self) -> &str {
         self.report["findings"][0]["found"].as_str().expect("a finding")
     }
+}
+
+/// Returns the proxy that tests/run installs.
+///
+/// # Panics
+/// Panics if it is not there.
+pub fn installed(name: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/proxies/bin").join(name);
+    assert!(program.exists(), "no {name}: tests/run installs {}", program.display());
+    program
 }
 
 fn identity(authority: &Authority, address: SocketAddr) -> Identity {
