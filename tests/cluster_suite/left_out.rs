@@ -55,6 +55,7 @@ const NOT_HERE: &[(&[&str], &str)] = &[
             "compression",
             "doctor",
             "doctor_fixture",
+            "front_proxies",
             "handshakes",
             "hardening",
             "hardening_http2",

@@ -14,6 +14,7 @@ mod configuration;
 mod fixture;
 mod limits;
 mod links;
+mod proxies;
 #[path = "../gateway/support/mod.rs"]
 mod support;
 mod versions;

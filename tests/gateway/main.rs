@@ -35,6 +35,7 @@ mod endings;
 mod failover_fixture;
 mod fanout;
 mod finite;
+mod front_proxies;
 mod gathering;
 mod handshakes;
 mod hardening;
