@@ -6,6 +6,7 @@ tested.
 
 import functools
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -87,6 +88,13 @@ def nested(path, value):
     for step in reversed(path.split(".")):
         value = {step: value}
     return value
+
+
+def make_certificate(folder):
+    """Makes server.pem and server.key.pem in the folder."""
+    # The script makes them beside itself.
+    script = shutil.copy(ROOT / "certs/generate.sh", folder)
+    subprocess.run(["bash", script], check=True, capture_output=True)
 
 
 def rillgate(*arguments, **environment):

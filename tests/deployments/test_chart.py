@@ -3,15 +3,13 @@
 import functools
 import json
 import re
-import shutil
-import subprocess
 import tomllib
 
 import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
-from chart import CHART, ROOT, at, merged, notes, render, rillgate
+from chart import CHART, ROOT, at, make_certificate, merged, notes, render, rillgate
 from test_values import BALANCED, CHANGES, INGRESS, MONITORED, PROXIED, ROUTE, SCALED, nested
 
 # The oldest version that Chart.yaml admits, and the newest one that there are schemas for.
@@ -289,9 +287,7 @@ def test_the_documented_installation_is_valid(tmp_path):
 def make_secrets(folder):
     """Makes the files that the secrets of docs/kubernetes.md would have."""
     (folder / "tls").mkdir()
-    # It makes them beside itself.
-    script = shutil.copy(ROOT / "certs/generate.sh", folder / "tls")
-    subprocess.run(["bash", script], check=True, capture_output=True)
+    make_certificate(folder / "tls")
     (folder / "tls/server.pem").rename(folder / "tls/tls.crt")
     (folder / "tls/server.key.pem").rename(folder / "tls/tls.key")
     (folder / "cluster").mkdir()

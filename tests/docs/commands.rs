@@ -21,6 +21,8 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/containers.md", "docker run", "the same"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate /usr/bin/", "installs into the system"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate.new", "the same"),
+    ("deploy/compose/README.md", "bash certs/generate.sh", "needs Docker"),
+    ("deploy/compose/README.md", "for gateway in", "the same"),
     ("deploy/helm/rillgate/README.md", "helm install", "needs a cluster"),
     ("docs/kubernetes.md", "kubectl create secret", "the same"),
     (
