@@ -30,6 +30,8 @@ long_steps() {
         cargo test --locked --test endurance attackers
     tests "gateways and engine that fail for $seconds s" env RILLGATE_SECONDS="$seconds" \
         cargo test --locked --test cluster system::checker
+    tests "a rollout with 2,000 clients and the chart's times" env RILLGATE_CLIENTS=2000 RILLGATE_SCALE=1 \
+        cargo test --locked --test cluster system::rollout
     tests "10,000 streams that lose owners" env RILLGATE_STREAMS=10000 cargo test --locked --test cluster system::many
     tests "100,000 schedules of the protocol" env RILLGATE_SCHEDULES=100000 cargo test --locked --lib cluster::tests::clients
     tests "10,000 random configurations" env RILLGATE_DRAWS=10000 cargo test --locked --test configurations

@@ -292,3 +292,18 @@ def make_secrets(folder):
     (folder / "tls/server.key.pem").rename(folder / "tls/tls.key")
     (folder / "cluster").mkdir()
     (folder / "cluster/key").write_text("k" * 44)
+
+
+def test_the_rollout_is_simulated_with_the_times_of_the_chart():
+    source = (ROOT / "tests/cluster/system/rollout.rs").read_text()
+    simulated = {name: int(value) for name, value in re.findall(r"^const (\w+): u32 = (\d+);", source, re.MULTILINE)}
+    deployment = render()["Deployment"]
+    drain = tomllib.loads(render()["ConfigMap"]["data"]["rillgate.toml"])["server"]["drain"]
+
+    assert simulated == {
+        "NOTICE": int(drain["notice"].removesuffix("s")),
+        "SPREAD": int(drain["spread"].removesuffix("s")),
+        "DRAIN_DEADLINE": int(drain["deadline"].removesuffix("s")),
+        "GRACE": at(deployment, f"{POD}.terminationGracePeriodSeconds"),
+        "PAUSE": at(deployment, "spec.minReadySeconds"),
+    }

@@ -31,7 +31,8 @@ fn root() -> &'static Path {
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![PathBuf::from("README.md"), "CONTRIBUTING.md".into(), "certs/README.md".into()];
     let deployed = std::fs::read_dir(root().join("deploy")).unwrap().map(|entry| entry.unwrap().path());
-    let folders = deployed.filter(|path| path.is_dir()).chain([root().join("deploy/helm/rillgate"), root().join("docs")]);
+    let folders =
+        deployed.filter(|path| path.is_dir()).chain([root().join("deploy/helm/rillgate"), root().join("docs")]);
     for folder in folders {
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));

@@ -17,6 +17,7 @@ mod reader;
 #[allow(dead_code, reason = "the endurance tests use the rest")]
 #[path = "../../endurance/recorded_producer.rs"]
 mod recorded_producer;
+mod rollout;
 mod site;
 mod trial;
 mod upgrades;

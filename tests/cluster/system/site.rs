@@ -40,7 +40,7 @@ pub const LEASE: Duration = Duration::from_secs(1);
 const AHEAD: [i64; 3] = [60, 0, -60];
 
 /// The replay of both routes.
-const REPLAY: &str = "events = 100000\nbytes = \"64MiB\"\nage = \"1h\"\nverdict = \"event\"\nstore = \"cluster\"";
+pub const REPLAY: &str = "events = 100000\nbytes = \"64MiB\"\nage = \"1h\"\nverdict = \"event\"\nstore = \"cluster\"";
 
 impl Site {
     /// Starts everything in front of the origin.
