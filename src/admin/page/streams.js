@@ -12,9 +12,11 @@ export const badge = (text, kind) => element("span", `badge ${kind}`, text);
 function name({ route, key, link: path, tap, reason, last_error: error, state }) {
   const lines = element("div", "stream");
   const named = element("span", "key", link(key, path, key));
-  lines.append(named, " ", element("span", "quiet way", element("span", "route", route), " · ", link("tap", tap)));
+  const ways = element("span", "quiet way", element("span", "route", route), " · ", link("tap", tap));
+  lines.append(named, " ", ways);
   if (reason) lines.append(" ", element("span", kinds[state] === "bad" ? "reason bad" : "reason quiet", error ? `${reason}: ${error}` : reason));
-  else if (error) lines.append(" ", element("span", "reason quiet", `last error: ${error}`));
+  // The error of a stream that is live again needs no line of its own.
+  else if (error) ways.append(" · ", link("earlier error", path, error));
   return lines;
 }
 
