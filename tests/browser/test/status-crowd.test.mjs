@@ -12,6 +12,9 @@ import { becomes, eventually } from '../tools/wait.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** Widths, and the most that the page may be high there, in pixels. */
+const WIDTHS = [[1280, 3200], [400, 6000]];
+
 let crowd;
 let browser;
 before(async () => { [crowd, browser] = await Promise.all([Crowd.start(), launch()]); });
@@ -80,7 +83,7 @@ test('a header sorts by its column, then the other way round, then as before, wi
   await page.getByRole('button', { name: 'Events/s' }).press('Enter');
   await eventually('busy ones come first', async () => {
     const rates = await page.locator('#streams td[data-label="Events/s"]').allTextContents();
-    return Number(rates[0]) > 5 && rates.slice(30).every((rate) => Number(rate) === 0);
+    return Number(rates[0]) > 1 && rates.slice(30).every((rate) => Number(rate) === 0);
   });
   assert.match(page.url(), /\?sort=rate$/);
   assert.deepEqual(page.errors, []);
@@ -164,26 +167,32 @@ test('a page that is opened shows the last minutes at once', async (t) => {
   await eventually('they go on', async () => (await page.locator('svg.past polyline').first().getAttribute('points')).split(' ').length > lines[0]);
 });
 
-for (const colorScheme of ['light', 'dark']) {
-  for (const [width, most] of [[1280, 3200], [400, 6000]]) {
-    test(`a thousand streams fit ${width} pixels and can be read in ${colorScheme}`, async (t) => {
-      const page = await open(t, { query: '?q=a-name', colorScheme, viewport: { width, height: 900 } });
-      const size = () => page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]);
-      assert.deepEqual(await keys(page), [LONG_PATH]);
-      assert.equal((await size())[0], width);
-      assert.ok((await page.locator('#streams tr').boundingBox()).height < 200);
-      await page.keyboard.press('/');
-      await page.keyboard.press('Escape');
-      await eventually('all are there', async () => await page.locator('#streams tr').count() === 50);
-
-      const [wide, high] = await size();
-      assert.equal(wide, width);
-      assert.ok(high < most, `${STREAMS} streams are ${high} pixels high`);
-      await page.evaluate(AXE);
-      const { violations, passes } = await page.evaluate(() => window.axe.run({ runOnly: ['color-contrast'] }));
-      assert.deepEqual(violations.flatMap(({ nodes }) => nodes.map(({ html }) => html)), []);
-      const ratios = passes[0].nodes.map(({ any }) => any[0].data.contrastRatio);
-      assert.ok(ratios.length > 100 && Math.min(...ratios) >= 4.5, `${ratios.length} texts, the least ${Math.min(...ratios)}`);
-    });
+test('a thousand streams and a long name fit 1280 and 400 pixels, and can be read in both colour schemes', async (t) => {
+  const page = await open(t, { query: '?q=a-name' });
+  await page.evaluate(AXE);
+  // Enough of the page to have each kind of text in it.
+  const parts = [['header'], ['#totals'], ['#routes tr:nth-child(-n+3)'], ['#choice'], ['#streams-table thead'], ['#streams tr:nth-child(-n+6)'], ['#more']];
+  assert.deepEqual(await keys(page), [LONG_PATH]);
+  for (const [width] of WIDTHS) {
+    await page.setViewportSize({ width, height: 900 });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    assert.ok((await page.locator('#streams tr').boundingBox()).height < 200);
   }
-}
+  await page.keyboard.press('/');
+  await page.keyboard.press('Escape');
+  await eventually('all are there', async () => await page.locator('#streams tr').count() === 50);
+
+  for (const [width, most] of WIDTHS) {
+    await page.setViewportSize({ width, height: 900 });
+    const [wide, high] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]);
+    assert.equal(wide, width);
+    assert.ok(high < most, `${STREAMS} streams are ${high} pixels high at ${width}`);
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      const { violations, passes } = await page.evaluate((include) => window.axe.run({ include }, { runOnly: ['color-contrast'] }), parts);
+      assert.deepEqual(violations.flatMap(({ nodes }) => nodes.map(({ html }) => html)), [], `${width} ${colorScheme}`);
+      const ratios = passes[0].nodes.map(({ any }) => any[0].data.contrastRatio);
+      assert.ok(ratios.length > 40 && Math.min(...ratios) >= 4.5, `${ratios.length} texts, the least ${Math.min(...ratios)}`);
+    }
+  }
+});

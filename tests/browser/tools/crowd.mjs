@@ -33,6 +33,7 @@ export class Crowd {
       [limits]
       connections_per_ip = 10000
       streams_per_ip = 10000
+      stall_timeout = "10m"
       stream_opens_per_second = { ip = 10000, route = 10000 }
       [upstreams.producer]
       urls = ["${crowd.producer.url}"]
@@ -56,8 +57,8 @@ export class Crowd {
     }, 60_000);
     crowd.flow = setInterval(() => {
       for (let number = 1; number <= 20; number += 1) crowd.producer.emit(symbol(number), { price: number });
-      if (crowd.producer.stream('/slow/reader').events.length < 200) crowd.producer.say('/slow/reader', 'x'.repeat(20_000));
-    }, 50);
+      if (crowd.producer.stream('/slow/reader').events.length < 40) crowd.producer.say('/slow/reader', 'x'.repeat(100_000));
+    }, 200);
     return crowd;
   }
 
