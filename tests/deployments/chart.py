@@ -97,8 +97,12 @@ def make_certificate(folder):
     subprocess.run(["bash", script], check=True, capture_output=True)
 
 
+def program():
+    """Returns the program under test."""
+    return os.environ.get("RILLGATE_BIN", ROOT / "target/debug/rillgate")
+
+
 def rillgate(*arguments, **environment):
-    """Runs the program under test."""
-    program = os.environ.get("RILLGATE_BIN", ROOT / "target/debug/rillgate")
+    """Runs the program under test to its end."""
     environment = {**os.environ, **environment}
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return subprocess.run([program(), *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment)

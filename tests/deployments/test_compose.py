@@ -1,4 +1,5 @@
-"""The Compose file and the configurations beside it, each with the program that reads it. Containers are not started."""
+"""The Compose file and the configurations beside it, each with the program that reads it. No container is started;
+`test_compose_site.py` runs the programs without."""
 
 import os
 import re
