@@ -62,6 +62,26 @@ fn the_schema_is_a_json_schema() {
 }
 
 #[test]
+fn completions_and_manual_pages_are_made_from_the_arguments() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("doctor"), "{shell}");
+    }
+    let script = text(&run(&["completions", "bash"]).stdout);
+    let typed = "\nCOMP_WORDS=(rillgate ser) COMP_CWORD=1; _rillgate rillgate ser rillgate; echo ${COMPREPLY[@]}";
+    let bash = Command::new("bash").args(["-c", &(script + typed)]).output().unwrap();
+    assert_eq!(text(&bash.stdout), "serve\n", "{bash:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", &folder.path().display().to_string()]).status.code(), Some(0));
+    for (page, words) in [("rillgate.1", "78 invalid configuration"), ("rillgate-serve.1", "RILLGATE_CONFIG")] {
+        let page = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(page.contains(words), "{page}");
+    }
+}
+
+#[test]
 fn a_token_is_minted_with_the_given_claims() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("hmac.key");

@@ -4,10 +4,12 @@
 
 mod check;
 mod cluster;
+mod completions;
 mod demo;
 mod doctor;
 mod explain;
 mod health;
+mod manual;
 mod sd_notify;
 mod serve;
 mod token;
@@ -24,7 +26,11 @@ use rillgate::telemetry::{LogQueue, logging};
 
 /// Shares one upstream Server-Sent Events connection among many clients.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(
+    version,
+    about,
+    after_help = "Exit status: 0 done or drained, 1 failed while running, 2 invalid arguments, 78 invalid configuration."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -60,6 +66,11 @@ enum Command {
     Explain(explain::Explain),
     /// Print the JSON Schema of the configuration file.
     Schema,
+    /// Print a script that completes the command line in a shell.
+    Completions(completions::Completions),
+    /// Write the manual pages into a folder, for packages.
+    #[command(hide = true)]
+    Man(manual::Manual),
 }
 
 /// The path of the configuration.
@@ -97,7 +108,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         | Command::Doctor(_)
         | Command::Health(_)
         | Command::Token(_)
-        | Command::Schema => None,
+        | Command::Schema
+        | Command::Completions(_)
+        | Command::Man(_) => None,
     };
     let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
     let queue = LogQueue::default();
@@ -125,6 +138,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Explain(explain) => explain.run(),
         Command::Schema => print(&format!("{:#}", rillgate::config::schema())),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(manual) => manual.run(),
     };
     drop(flush);
     let (status, text) = match outcome {
