@@ -20,6 +20,12 @@ image() {
     return "$status"
 }
 
+# package: the Debian package, and cargo install.
+package() {
+    tool cargo-deb
+    tests/package
+}
+
 long_steps() {
     local seconds="${LONG_SECONDS:-600}"
     longest=$((seconds + 4 * 3600))s
@@ -41,6 +47,12 @@ long_steps() {
         check "fuzzing for $((seconds / 10)) s each" fuzz $((seconds / 10))
     fi
     check "Java's gzip reader" java_gzip
+    # dpkg makes a root of its own, whose files belong to root.
+    if [ "$(id -u)" -eq 0 ] && command -v dpkg > /dev/null; then
+        check "package" package
+    else
+        not_run+=("the Debian package: it needs root and dpkg")
+    fi
     # buildah works in a chroot, and needs root for it.
     if [ "$(id -u)" -eq 0 ]; then
         packages buildah=buildah podman=podman runc=runc

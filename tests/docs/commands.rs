@@ -19,6 +19,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/load-testing.md", "ulimit", "needs a hard limit that not every machine grants"),
     ("docs/containers.md", "docker build", "needs a container engine; tests/run --long builds and runs the image"),
     ("docs/containers.md", "docker run", "the same"),
+    (
+        "deploy/debian/README.md",
+        "cargo install cargo-deb",
+        "takes minutes; tests/run --long makes and installs the package",
+    ),
     ("deploy/systemd/README.md", "install -m 0755 rillgate /usr/bin/", "installs into the system"),
     ("deploy/systemd/README.md", "install -m 0755 rillgate.new", "the same"),
     ("deploy/compose/README.md", "bash certs/generate.sh", "needs Docker"),
