@@ -233,3 +233,16 @@ async fn the_doctor_finds_nothing(recipe: Recipe) {
     assert!(examined.report["heartbeats"].as_u64().unwrap() >= 3, "{}", examined.report);
     eventually(DEADLINE, || async { lines_with(&site.gateways[0], &["subscription ended client="]) >= 4 }).await;
 }
+
+#[tokio::test]
+async fn the_doctor_finds_envoy_s_limit_on_the_whole_response() {
+    // The default is 15 s.
+    let change = |text: String| text.replace("timeout: 0s ", "timeout: 1s ");
+    let configure = |setup: Setup| setup.delivery("heartbeat = \"100ms\"");
+    let site = Site::start_with(Recipe::Envoy, configure, 1, change).await;
+
+    let url = site.url("/prices");
+    let examined = within(DEADLINE, "report", examine(&url, &site.authority, &["--for", "10s"])).await;
+
+    assert_eq!(examined.findings(), ["cut_off"], "{}", examined.report);
+}
