@@ -46,6 +46,9 @@ long_steps() {
     if has_nightly; then
         check "fuzzing for $((seconds / 10)) s each" fuzz $((seconds / 10))
     fi
+    tests "a proxy's idle limit of 10 s" env RILLGATE_IDLE_SECONDS=10 cargo test --locked --test gateway doctor::an_idle_limit
+    tests "proxies with the idle limits of their page" env RILLGATE_IDLE_SECONDS=60 \
+        cargo test --locked --test gateway beyond_the_idle_limit
     check "Java's gzip reader" java_gzip
     # dpkg makes a root of its own, whose files belong to root.
     if [ "$(id -u)" -eq 0 ] && command -v dpkg > /dev/null; then

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::doctor_fixture::{FrontProxy, examine};
+use super::doctor_fixture::{FrontProxy, examine, idle_limit};
 use super::support::certificates::Authority;
 use super::support::origin::Origin;
 use super::support::reserved_addr::reserve;
@@ -131,13 +131,17 @@ async fn a_proxy_with_http_1_1_only_is_found() {
 
 #[tokio::test]
 async fn an_idle_limit_below_the_heartbeat_is_found() {
-    let (authority, (_origin, gateway)) = (Authority::new(), gateway("30s").await);
-    let proxy = FrontProxy::haproxy(&authority, gateway.address(), BOTH, "", "timeout server 700ms").await;
+    let (authority, (_origin, gateway)) = (Authority::new(), gateway("10m").await);
+    let limit = idle_limit();
+    let lines = format!("timeout server {}s", limit.as_secs());
+    let proxy = FrontProxy::haproxy(&authority, gateway.address(), BOTH, "", &lines).await;
 
-    let examined = examine(&proxy.url("https"), &authority, &["--for", "20s"]).await;
+    let longest = format!("{}s", 2 * limit.as_secs() + 18);
+    let examined = examine(&proxy.url("https"), &authority, &["--for", &longest]).await;
 
     assert_eq!(examined.findings(), ["idle_limit"], "{}", examined.report);
-    assert!(examined.report["seconds"].as_f64().unwrap() < 10.0, "it ends with the stream: {}", examined.report);
+    let seconds = examined.report["seconds"].as_f64().unwrap();
+    assert!(seconds < limit.as_secs_f64() + 10.0, "it ends with the stream: {}", examined.report);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ pub async fn examine(url: &str, authority: &Authority, arguments: &[&str]) -> Ex
         command.args(["--for", "3s"]);
     }
     let output = command.env("RILLGATE_LOG", "warn").stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = within(DEADLINE + Duration::from_secs(20), "report", output).await.unwrap();
+    let output = within(DEADLINE + 2 * idle_limit() + Duration::from_secs(20), "report", output).await.unwrap();
     Examined {
         status: output.status.code(),
         report: serde_json::from_slice(&output.stdout).unwrap_or_default(),
@@ -160,6 +160,12 @@ impl Examined {
     pub fn found(&self) -> &str {
         self.report["findings"][0]["found"].as_str().expect("a finding")
     }
+}
+
+/// Returns the idle limit of proxies: `RILLGATE_IDLE_SECONDS`, or a second.
+pub fn idle_limit() -> Duration {
+    let seconds = std::env::var("RILLGATE_IDLE_SECONDS").map_or(1, |seconds| seconds.parse().expect("whole seconds"));
+    Duration::from_secs(seconds)
 }
 
 /// Returns the proxy that tests/run installs.

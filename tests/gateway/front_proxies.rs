@@ -11,7 +11,7 @@ use std::time::Duration;
 use fixture::Site;
 use recipe::Recipe;
 
-use crate::doctor_fixture::examine;
+use crate::doctor_fixture::{examine, idle_limit};
 use crate::support::client::Protocol;
 use crate::support::figures::lines_with;
 use crate::support::origin::Emission;
@@ -121,23 +121,26 @@ async fn only_the_gateway_compresses(recipe: Recipe) {
 }
 
 async fn heartbeats_keep_a_stream_open_beyond_the_idle_limit(recipe: Recipe) {
+    let limit = idle_limit();
     // A second route with too few of them shows that the limit is there.
     let silent = "[[routes]]\nname = \"silent\"\npath = \"/silent/{name}\"\nupstream = \"origin\"\nauth = \"public\"\n\
-                  [routes.delivery]\nheartbeat = \"1m\"\n";
-    let configure = |setup: Setup| setup.delivery("heartbeat = \"250ms\"").after(silent);
-    let site = Site::start_with(recipe, configure, 1, |text| Recipe::with_short_idle_limits(&text)).await;
+                  [routes.delivery]\nheartbeat = \"10m\"\n";
+    let heartbeat = format!("heartbeat = \"{}ms\"", limit.as_millis() / 4);
+    let configure = |setup: Setup| setup.delivery(&heartbeat).after(silent);
+    let site = Site::start_with(recipe, configure, 1, |text| Recipe::with_idle_limits(&text, limit)).await;
 
     let (kept, cut) =
         tokio::join!(site.subscribe_twice("/prices", CLIENT), site.subscribe_twice("/silent/prices", CLIENT));
-    for mut cut in cut {
-        cut.ending(DEADLINE).await;
+    // To a TCP proxy, the gateway's PING frames of HTTP/2 end a silence too.
+    let cut_protocols = if recipe.is_tcp() { 1 } else { 2 };
+    for mut cut in cut.into_iter().take(cut_protocols) {
+        cut.ending(limit + DEADLINE).await;
     }
     for mut kept in kept {
-        // The silent one has lasted a second; twice as long is beyond the limit.
+        // Twice as many as the limit has room for.
         for _ in 0..8 {
-            kept.next_comment("", DEADLINE).await;
+            kept.next_comment("", limit + DEADLINE).await;
         }
-        assert_eq!(kept.status, 200);
     }
 }
 

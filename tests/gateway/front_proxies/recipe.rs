@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 /// A configuration in `deploy/proxies`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,9 +111,9 @@ impl Recipe {
         text
     }
 
-    /// Makes the idle limits of a configuration a second.
-    pub fn with_short_idle_limits(text: &str) -> String {
-        replaced(text, "60s", "1s")
+    /// Gives a configuration these idle limits, in whole seconds.
+    pub fn with_idle_limits(text: &str, limit: Duration) -> String {
+        replaced(text, "60s", &format!("{}s", limit.as_secs()))
     }
 
     /// Makes the health checks of a configuration ten in a second, where it has any.
