@@ -39,9 +39,9 @@ function showTotals({ routes, streams_total: streams, history }) {
     const member = svg.dataset.past;
     const values = history[member];
     const written = member === "bytes_sent" ? format.bytesPerSecond : ["subscribers", "streams"].includes(member) ? format.number : format.perSecond;
-    const most = values.length > 1 ? `at most ${written(Math.max(...values))} in ${format.duration(values.length * history.period_seconds)}` : "";
-    draw(svg, values, most);
-    svg.nextElementSibling.textContent = most;
+    const words = values.length > 1 ? [`max ${written(Math.max(...values))}`, `in ${format.duration(values.length * history.period_seconds)}`] : [];
+    draw(svg, values, words.join(" "));
+    svg.nextElementSibling.replaceChildren(...words.flatMap((part) => [element("span", "", part), " "]));
   }
 }
 

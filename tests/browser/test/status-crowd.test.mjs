@@ -163,7 +163,7 @@ test('a page that is opened shows the last minutes at once', async (t) => {
   const lines = await page.locator('svg.past polyline').evaluateAll((all) => all.map((line) => line.getAttribute('points').split(' ').length));
   assert.equal(lines.length, 5);
   assert.ok(lines.every((points) => points > 2), String(lines));
-  assert.match(await page.locator('svg.past').first().getAttribute('aria-label'), /^at most 1,0\d\d in \d+ (s|min)$/);
+  assert.match(await page.locator('svg.past').first().getAttribute('aria-label'), /^max 1,0\d\d in \d+ (s|min)$/);
   await eventually('they go on', async () => (await page.locator('svg.past polyline').first().getAttribute('points')).split(' ').length > lines[0]);
 });
 
