@@ -5,8 +5,8 @@ import dataclasses
 import threading
 
 DATA = "whole " * 50
-# Seconds between two events.
-PAUSE = 0.05
+# Seconds between two events: few enough for one thread of Python to read them for all clients.
+PAUSE = 0.25
 # Seconds for hundreds of clients on a busy machine.
 LONG = 90
 
