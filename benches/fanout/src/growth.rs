@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::control::Instruction;
-use crate::plan::Run;
+use crate::plan::{PROXIES_SHARE, Run};
 use crate::server::{Kind, ServerSettings};
 use crate::workload::Workload;
 
@@ -54,6 +54,23 @@ impl Run {
             self.row(Kind::Rillgate, &settings, 1, &workload)?;
         }
         Ok(())
+    }
+
+    /// One stream with one worker, and with two. The second worker shares the clients' core, so both are asked for no more than
+    /// plain proxies are.
+    pub fn workers(&mut self) -> Outcome<()> {
+        let one = self.settings.clone();
+        let second_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());
+        if second_core == Some(one.core) || second_core.is_none() {
+            println!("two workers take two cores: SERVER_CORE and LOAD_CORE");
+            return Ok(());
+        }
+        let asked = self.calibrate(&one, PROXIES_SHARE);
+        let two = ServerSettings { second_core, ..one.clone() };
+        self.rounds(|run, round| {
+            run.fan_out(Kind::Rillgate, &one, round, 0, asked)?;
+            run.fan_out(Kind::Rillgate, &two, round, 0, asked)
+        })
     }
 
     /// A producer whose events come in trains: what gathering saves, and what it costs.

@@ -42,14 +42,17 @@ pub struct Run {
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [&str; 11] =
-    ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "sizes", "micro", "table"];
+const SCENARIOS: [&str; 12] =
+    ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "workers", "sizes", "micro", "table"];
 
 /// The share of the ceiling's deliveries that servers are asked for.
 pub const CEILING_SHARE: f64 = 0.6;
 
 /// The same for plain proxies: 60 % would be more than most of them can do.
-const PROXIES_SHARE: f64 = 0.3;
+pub const PROXIES_SHARE: f64 = 0.3;
+
+/// The name of the gateway with two workers.
+pub const TWO_WORKERS: &str = "rillgate, two workers";
 
 /// The folder of the stored results.
 pub const RESULTS: &str = "benches/results";
@@ -65,6 +68,7 @@ scenarios, about two minutes each; without any, all of them:
   proxies   nginx, haproxy, caddy with a connection to the producer for each client, beside rillgate; half the clients
   growth    clients x streams, rates, long logs, many routes: rillgate, one round
   gather    a producer in trains of events, with and without delivery.gather: rillgate
+  workers   one stream with one worker and with two, the second on the clients' core: rillgate
   sizes     memory and descriptors of idle clients, streams, events, routes: rillgate, one round
   abuse     attacks beside 200 honest clients: rillgate, nginx where it can be attacked so; ten minutes, not part of all
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
@@ -108,6 +112,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
                         "replay",
                         "growth",
                         "gather",
+                        "workers",
                         "sizes",
                         "abuse",
                         "cluster",
@@ -143,6 +148,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
         folder: folder.clone(),
         rillgate,
         core,
+        second_core: None,
         is_tls: true,
         streams: 1,
         routes: 0,
@@ -222,6 +228,7 @@ impl Run {
             }
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,
+            "workers" => self.workers()?,
             "micro" => self.micro()?,
             "table" => {
                 let folder = Path::new(RESULTS);
@@ -283,7 +290,7 @@ impl Run {
     }
 
     /// Clients read what one stream brings, at the rate that is asked.
-    fn fan_out(
+    pub fn fan_out(
         &mut self,
         kind: Kind,
         settings: &ServerSettings,
@@ -294,7 +301,8 @@ impl Run {
         let connections = self.size.clients / h2_streams.max(1);
         let (pace, window) = (Instruction::Rate(asked.rate), self.size.window);
         let workload = Workload { connections, h2_streams, pace, filled: 0, window };
-        let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(kind.name(), round) };
+        let name = if settings.second_core.is_some() { TWO_WORKERS } else { kind.name() };
+        let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(name, round) };
         self.measure(kind, settings, row, &workload)
     }
 

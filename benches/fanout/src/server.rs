@@ -39,6 +39,8 @@ pub struct ServerSettings {
     pub rillgate: PathBuf,
     /// The core for the server; the harness itself and the producer run where the harness was put.
     pub core: usize,
+    /// A second core for the gateway, which has a worker on each then.
+    pub second_core: Option<usize>,
     /// Whether it uses TLS.
     pub is_tls: bool,
     /// The number of streams.
@@ -51,6 +53,13 @@ pub struct ServerSettings {
     pub gather: Duration,
     /// The contents of the streams instead of numbered events, and the coding of the gateway.
     pub content: Option<ContentSettings>,
+}
+
+impl ServerSettings {
+    /// Returns the cores of the gateway.
+    fn cores(&self) -> Vec<usize> {
+        [self.core].into_iter().chain(self.second_core).collect()
+    }
 }
 
 /// A running server and its producer.
@@ -142,7 +151,7 @@ impl Server {
                 fs::write(folder.join("rillgate.toml"), settings::rillgate(settings, to.port(), admin, feed.port))?;
                 token = Some(mint(&settings.rillgate, &secret)?);
                 let log = fs::File::create(folder.join("rillgate.log"))?;
-                let mut command = pinned(settings.core, &settings.rillgate);
+                let mut command = pinned_to(&settings.cores(), &settings.rillgate);
                 command.arg("serve").arg("--config").arg(folder.join("rillgate.toml")).stderr(log);
                 command.spawn()?
             }
@@ -210,9 +219,9 @@ impl Server {
         &self.settings
     }
 
-    /// Returns its core.
-    pub fn core(&self) -> usize {
-        self.settings.core
+    /// Returns the seconds for which its cores were busy with anything.
+    pub fn core_seconds(&self) -> Outcome<f64> {
+        self.settings.cores().into_iter().map(process::core_seconds).sum()
     }
 
     /// Returns its processes.
@@ -234,8 +243,13 @@ impl Drop for Server {
 
 /// Returns a command that runs a program on a core.
 pub fn pinned(core: usize, program: &Path) -> Command {
+    pinned_to(&[core], program)
+}
+
+fn pinned_to(cores: &[usize], program: &Path) -> Command {
+    let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
     let mut command = Command::new("taskset");
-    command.arg("-c").arg(core.to_string()).arg(program);
+    command.arg("-c").arg(cores.join(",")).arg(program);
     command
 }
 

@@ -53,12 +53,11 @@ impl Workload {
         server.send(self.pace)?;
         load.receive((self.window / 2).min(Duration::from_secs(1)))?;
         load.tally.restart();
-        let core = server.core();
-        let (cpu, busy, start) = (process::cpu_seconds(&processes), process::core_seconds(core)?, Instant::now());
+        let (cpu, busy, start) = (process::cpu_seconds(&processes), server.core_seconds()?, Instant::now());
         load.receive(self.window)?;
         let seconds = start.elapsed().as_secs_f64();
         let cpu = process::cpu_seconds(&processes) - cpu;
-        row.other_share = (process::core_seconds(core)? - busy - cpu) / seconds;
+        row.other_share = (server.core_seconds()? - busy - cpu) / seconds;
         row.cpu_per_million = cpu * 1e6 / load.tally.events.max(1) as f64;
         row.deliveries_per_second = load.tally.events as f64 / seconds;
         row.core_share = cpu / seconds;
