@@ -61,7 +61,7 @@ pub enum LoggingError {
 /// stay at `warn`, but for the client of the cluster's engine: it repeats at each attempt what `rillgate::cluster` says
 /// once. `off` turns everything off. Any other value is a list of tracing directives
 /// (`rillgate=debug,h2=info`) and used as it is: targets that it does not name are silent. `None` or an empty value
-/// means `info`.
+/// means `info`. Builds without debug assertions have no lines of the level `trace`.
 ///
 /// # Errors
 /// The filter is invalid, or the process has a logger already.
