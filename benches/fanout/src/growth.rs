@@ -6,6 +6,7 @@ use crate::Outcome;
 use crate::control::Instruction;
 use crate::plan::{PROXIES_SHARE, Run};
 use crate::server::{Kind, ServerSettings};
+use crate::table::{ONE_WORKER, SHARED_WORKER, TWO_WORKERS};
 use crate::workload::Workload;
 
 /// The number of writes in each cell, unless the rate is the variable.
@@ -56,8 +57,8 @@ impl Run {
         Ok(())
     }
 
-    /// One stream with one worker, and with two. The second worker shares the clients' core, so both are asked for no more than
-    /// plain proxies are.
+    /// One stream with one worker on its own core, with one on the clients' core, and with two, one on each. What it costs to share
+    /// a core with the clients is in the second as well. They are asked for no more than plain proxies are.
     pub fn workers(&mut self) -> Outcome<()> {
         let one = self.settings.clone();
         let second_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());
@@ -66,10 +67,13 @@ impl Run {
             return Ok(());
         }
         let asked = self.calibrate(&one, PROXIES_SHARE);
+        let shared = ServerSettings { core: second_core.unwrap_or_default(), ..one.clone() };
         let two = ServerSettings { second_core, ..one.clone() };
         self.rounds(|run, round| {
-            run.fan_out(Kind::Rillgate, &one, round, 0, asked)?;
-            run.fan_out(Kind::Rillgate, &two, round, 0, asked)
+            for (name, settings) in [(ONE_WORKER, &one), (SHARED_WORKER, &shared), (TWO_WORKERS, &two)] {
+                run.fan_out_as(name, Kind::Rillgate, settings, round, 0, asked)?;
+            }
+            Ok(())
         })
     }
 

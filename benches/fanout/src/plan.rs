@@ -51,9 +51,6 @@ pub const CEILING_SHARE: f64 = 0.6;
 /// The same for plain proxies: 60 % would be more than most of them can do.
 pub const PROXIES_SHARE: f64 = 0.3;
 
-/// The name of the gateway with two workers.
-pub const TWO_WORKERS: &str = "rillgate, two workers";
-
 /// The folder of the stored results.
 pub const RESULTS: &str = "benches/results";
 
@@ -290,8 +287,21 @@ impl Run {
     }
 
     /// Clients read what one stream brings, at the rate that is asked.
-    pub fn fan_out(
+    fn fan_out(
         &mut self,
+        kind: Kind,
+        settings: &ServerSettings,
+        round: usize,
+        h2_streams: usize,
+        asked: Asked,
+    ) -> Outcome<()> {
+        self.fan_out_as(kind.name(), kind, settings, round, h2_streams, asked)
+    }
+
+    /// The same with a name of its own.
+    pub fn fan_out_as(
+        &mut self,
+        name: &'static str,
         kind: Kind,
         settings: &ServerSettings,
         round: usize,
@@ -301,7 +311,6 @@ impl Run {
         let connections = self.size.clients / h2_streams.max(1);
         let (pace, window) = (Instruction::Rate(asked.rate), self.size.window);
         let workload = Workload { connections, h2_streams, pace, filled: 0, window };
-        let name = if settings.second_core.is_some() { TWO_WORKERS } else { kind.name() };
         let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(name, round) };
         self.measure(kind, settings, row, &workload)
     }
