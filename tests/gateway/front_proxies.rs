@@ -191,7 +191,7 @@ async fn it_stops_within_its_grace_period_and_not_before(recipe: Recipe) {
 
 async fn a_gateway_that_drains_is_left_without_a_refusal(recipe: Recipe) {
     let configure =
-        |setup: Setup| setup.server("drain = { notice = \"1s\", spread = \"0s\" }").replay("read_through = true");
+        |setup: Setup| setup.server("drain = { notice = \"5s\", spread = \"0s\" }").replay("read_through = true");
     let change = |text: String| recipe.with_frequent_health_checks(&text);
     let site = Site::start_with(recipe, configure, 2, change).await;
     let mut held = Vec::new();
