@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { launch } from '../tools/browser.mjs';
+import { launch, ownPage } from '../tools/browser.mjs';
 import { Demo } from '../tools/demo.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
 
@@ -25,12 +25,7 @@ after(async () => {
 
 /** The page in a profile of its own, with every panel live. */
 async function open(t, options = {}) {
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
-  t.after(() => context.close());
-  const page = await context.newPage();
-  page.errors = [];
-  page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
-  page.on('pageerror', (error) => page.errors.push(String(error)));
+  const page = await ownPage(t, browser, { ignoreHTTPSErrors: true, ...options });
   // The texts that a screen reader announces, in order: the changes of live regions.
   await page.addInitScript(() => {
     window.spoken = [];

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { launch } from '../tools/browser.mjs';
+import { launch, ownPage } from '../tools/browser.mjs';
 import { Crowd, LONG_PATH, STREAMS, symbol } from '../tools/crowd.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
 
@@ -25,12 +25,7 @@ after(async () => {
 
 /** The page once it shows streams. */
 async function open(t, { query = '', ...options } = {}) {
-  const context = await browser.newContext(options);
-  t.after(() => context.close());
-  const page = await context.newPage();
-  page.errors = [];
-  page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
-  page.on('pageerror', (error) => page.errors.push(String(error)));
+  const page = await ownPage(t, browser, options);
   await page.goto(`${crowd.url}${query}`);
   await page.locator('#streams tr').first().waitFor();
   return page;

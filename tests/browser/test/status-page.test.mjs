@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { launch } from '../tools/browser.mjs';
+import { launch, ownPage } from '../tools/browser.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
 import { Watched } from '../tools/watched.mjs';
 
@@ -27,12 +27,7 @@ after(async () => {
 
 /** The page with its streams and rates. */
 async function open(t, options = {}, url = watched.url) {
-  const context = await browser.newContext(options);
-  t.after(() => context.close());
-  const page = await context.newPage();
-  page.errors = [];
-  page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
-  page.on('pageerror', (error) => page.errors.push(String(error)));
+  const page = await ownPage(t, browser, options);
   await page.goto(url);
   await page.locator('#streams tr').nth(2).waitFor();
   await eventually('there are rates', async () => /^\d/.test(await page.locator('#rate-out').textContent()));

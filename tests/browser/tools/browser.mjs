@@ -18,6 +18,17 @@ export async function launch(identity) {
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: switches(identity) });
 }
 
+/** Makes a page in a profile of its own, which ends with the test, and collects its errors. */
+export async function ownPage(t, browser, options = {}) {
+  const context = await browser.newContext(options);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  page.errors = [];
+  page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
+  page.on('pageerror', (error) => page.errors.push(String(error)));
+  return page;
+}
+
 /** Opens a page and collects its console messages. */
 export async function open(context, url) {
   const page = await context.newPage();
