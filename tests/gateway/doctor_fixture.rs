@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use super::support::certificates::{Authority, Identity};
-use super::support::process::{Process, bound_to_this_process};
+use super::support::process::{Process, bound_to_this_process, readable_folder, server_path};
 use super::support::producer::node;
 use super::support::reserved_addr::reserve;
 use super::support::server::Rillgate;
-use super::support::wait::{DEADLINE, eventually, within};
+use super::support::wait::{DEADLINE, within};
 
 /// A running proxy; killed when dropped.
 pub struct FrontProxy {
@@ -41,7 +40,7 @@ impl FrontProxy {
         frontend: &str,
         backend: &str,
     ) -> Self {
-        let (address, folder) = (reserve(), folder());
+        let (address, folder) = (reserve(), readable_folder());
         let Identity { chain_pem, key_pem, .. } = identity(authority, address);
         std::fs::write(folder.path().join("server.pem"), chain_pem + &key_pem).unwrap();
         let config = format!(
@@ -55,7 +54,7 @@ impl FrontProxy {
 
     /// Starts nginx with TLS and HTTP/2 in front of `gateway`, with these lines for its location.
     pub async fn nginx(authority: &Authority, gateway: SocketAddr, location: &str) -> Self {
-        let (address, folder) = (reserve(), folder());
+        let (address, folder) = (reserve(), readable_folder());
         let Identity { chain_pem, key_pem, .. } = identity(authority, address);
         std::fs::write(folder.path().join("server.pem"), chain_pem).unwrap();
         std::fs::write(folder.path().join("server.key"), key_pem).unwrap();
@@ -74,7 +73,7 @@ impl FrontProxy {
 
     /// Starts Caddy with TLS in front of `gateway`, with these lines for its site and for its proxy.
     pub async fn caddy(authority: &Authority, gateway: SocketAddr, site: &str, proxy: &str) -> Self {
-        let (address, folder) = (reserve(), folder());
+        let (address, folder) = (reserve(), readable_folder());
         let Identity { chain_pem, key_pem, .. } = identity(authority, address);
         std::fs::write(folder.path().join("server.pem"), chain_pem).unwrap();
         std::fs::write(folder.path().join("server.key"), key_pem).unwrap();
@@ -98,21 +97,16 @@ impl FrontProxy {
         for end in [address, gateway] {
             command.args([end.ip().to_string(), end.port().to_string()]);
         }
-        Self::start(address, folder(), &mut command).await
+        Self::start(address, readable_folder(), &mut command).await
     }
 
     async fn start(address: SocketAddr, folder: TempDir, command: &mut Command) -> Self {
         if command.get_current_dir().is_none() {
             command.current_dir(folder.path());
         }
-        // Debian installs them in /usr/sbin, which is not in every user's PATH.
-        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        command.env("PATH", server_path());
         let process = Process::start(&mut bound_to_this_process(command));
-        eventually(DEADLINE, || async {
-            assert_eq!(process.exit_status(), None, "{}", process.log().join("\n"));
-            TcpStream::connect(address).await.is_ok()
-        })
-        .await;
+        process.wait_listening(address).await;
         Self { address, _process: process, _folder: folder }
     }
 
@@ -180,12 +174,4 @@ pub fn installed(name: &str) -> PathBuf {
 
 fn identity(authority: &Authority, address: SocketAddr) -> Identity {
     authority.server_for(&format!("proxy-{}", address.port()), &[&address.ip().to_string()])
-}
-
-/// Makes a folder that a worker of another user can read.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), readable).unwrap();
-    folder
 }

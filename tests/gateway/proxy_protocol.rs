@@ -11,7 +11,7 @@ use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol};
 use crate::support::figures::metric;
 use crate::support::origin::{Emission, Origin};
-use crate::support::process::Process;
+use crate::support::process::{Process, server_path};
 use crate::support::raw::{Raw, status};
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
@@ -46,8 +46,7 @@ impl Haproxy {
         let address = socket.local_addr().unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", "exec 3<&0 < /dev/null; exec haproxy -db -f \"$0\""]).arg(&path);
-        // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
-        shell.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        shell.env("PATH", server_path());
         let process = Process::start_with_input(&mut shell, Stdio::from(OwnedFd::from(socket)));
         Self { process, address, _folder: folder }
     }

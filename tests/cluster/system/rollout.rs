@@ -9,23 +9,22 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::history::{Figures, History};
 use super::recorded_producer::RecordedProducer;
-use super::site::REPLAY;
+use super::site::{REPLAY, haproxy};
 use super::{TURN, report, setting};
 use crate::gateways::answer;
 use crate::support::client::{Client, Protocol};
 use crate::support::nats::NatsServer;
-use crate::support::process::{Process, bound_to_this_process};
+use crate::support::process::Process;
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
@@ -190,7 +189,7 @@ impl Deployment {
              default-server inter {interval}ms fall 2 rise 1\n{servers}"
         );
         let balancer = haproxy(&folder.path().join("haproxy.cfg"), &text);
-        eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;
+        balancer.wait_listening(address).await;
         // It believes that servers are there until its first checks fail.
         for number in GATEWAYS..2 * GATEWAYS {
             balancer.wait_line(&format!("gateways/g{number} is DOWN"), DEADLINE).await;
@@ -243,16 +242,7 @@ fn configuration(origin: &str, engine: &str, key: &Path, scale: u32, address: So
         .delivery(&format!("retry = \"{}ms\"", 2000 / scale))
         .replay(REPLAY)
         .after(&format!("[cluster]\nurls = [\"{engine}\"]\nkey = {{ file = \"{}\" }}\nreplicas = 1", key.display()));
-    let admin = format!("[admin]\naddress = \"{admin}\"");
-    setup.toml_at(address).replace("[admin]\naddress = \"127.0.0.1:0\"", &admin)
-}
-
-fn haproxy(file: &Path, text: &str) -> Process {
-    std::fs::write(file, text).unwrap();
-    // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
-    let search = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let mut command = bound_to_this_process(&Command::new("haproxy"));
-    Process::start(command.args(["-db", "-f"]).arg(file).env("PATH", search))
+    setup.toml_with_admin_at(address, admin)
 }
 
 /// A client that reads to the end of each response and comes back.

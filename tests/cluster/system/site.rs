@@ -1,7 +1,7 @@
 //! The gateways with their engine and the balancer before them. The wall clocks of two gateways are a minute wrong.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::support::nats::NatsCluster;
 use crate::support::network::Network;
-use crate::support::process::{Process, bound_to_this_process};
+use crate::support::process::{Process, bound_to_this_process, server_path};
 use crate::support::process_clock::ProcessClock;
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
@@ -86,7 +86,7 @@ impl Site {
             addresses.push(address);
         }
         let address = reserved_addr::reserve();
-        let balancer = balancer(folder.path().join("haproxy.cfg"), address, &addresses);
+        let balancer = balancer(&folder.path().join("haproxy.cfg"), address, &addresses);
         eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;
         Self { engine, gateways, balancer, address, _folder: folder }
     }
@@ -105,7 +105,7 @@ impl Node {
     }
 }
 
-fn balancer(config: PathBuf, address: SocketAddr, gateways: &[SocketAddr]) -> Process {
+fn balancer(config: &Path, address: SocketAddr, gateways: &[SocketAddr]) -> Process {
     let servers: String = gateways
         .iter()
         .enumerate()
@@ -116,8 +116,12 @@ fn balancer(config: PathBuf, address: SocketAddr, gateways: &[SocketAddr]) -> Pr
          retries 5\n option redispatch 1\nfrontend public\n bind {address}\n default_backend gateways\n\
          backend gateways\n balance roundrobin\n{servers}"
     );
-    std::fs::write(&config, text).unwrap();
-    // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    Process::start(bound_to_this_process(&Command::new("haproxy")).args(["-db", "-f"]).arg(config).env("PATH", path))
+    haproxy(config, &text)
+}
+
+/// Starts HAProxy with this configuration, which is written to the file.
+pub fn haproxy(file: &Path, text: &str) -> Process {
+    std::fs::write(file, text).unwrap();
+    let mut command = bound_to_this_process(&Command::new("haproxy"));
+    Process::start(command.args(["-db", "-f"]).arg(file).env("PATH", server_path()))
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::process::{Process, bound_to_this_process};
+use super::process::{Process, bound_to_this_process, server_path};
 use super::wait::{DEADLINE, eventually};
 
 /// A running HAProxy.
@@ -35,10 +35,8 @@ impl Haproxy {
             }
         }
         std::fs::write(&path, config).unwrap();
-        // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
-        let search = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
         let mut command = bound_to_this_process(&Command::new("haproxy"));
-        let process = Process::start(command.args(["-db", "-f"]).arg(&path).env("PATH", search));
+        let process = Process::start(command.args(["-db", "-f"]).arg(&path).env("PATH", server_path()));
         for (address, _) in frontends {
             eventually(DEADLINE, || async { TcpStream::connect(address).await.is_ok() }).await;
         }

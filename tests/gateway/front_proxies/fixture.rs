@@ -55,8 +55,7 @@ impl Site {
         let mut running = Vec::new();
         for ip in [one, two].into_iter().take(gateways) {
             let admin = SocketAddr::new(ip, addresses.admin_port);
-            let toml = setup.toml_at(SocketAddr::new(ip, addresses.port));
-            let toml = toml.replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"{admin}\""));
+            let toml = setup.toml_with_admin_at(SocketAddr::new(ip, addresses.port), admin);
             running.push(Rillgate::start(&toml).await);
         }
         let proxy = RecipeProxy::start(recipe, &authority, &addresses, change).await;

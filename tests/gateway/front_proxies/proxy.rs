@@ -7,13 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::recipe::{Addresses, Recipe};
 use crate::doctor_fixture::installed;
 use crate::support::certificates::{Authority, Identity};
-use crate::support::process::{Process, bound_to_this_process};
+use crate::support::process::{Process, bound_to_this_process, readable_folder, server_path};
 use crate::support::wait::{DEADLINE, eventually};
 
 /// A running proxy with a configuration of `deploy/proxies`.
@@ -32,10 +31,7 @@ impl RecipeProxy {
         addresses: &Addresses,
         change: impl FnOnce(String) -> String,
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // Workers may have another user.
-        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), readable).unwrap();
+        let folder = readable_folder();
         let ip = addresses.public.ip().to_string();
         let Identity { chain_pem, key_pem, .. } = authority.server_for(&format!("proxy-{ip}"), &[&ip, "localhost"]);
         std::fs::write(folder.path().join("server.pem"), &chain_pem).unwrap();
@@ -107,12 +103,7 @@ impl RecipeProxy {
     }
 
     async fn is_listening(&self) {
-        let process = self.processes.last().expect("started");
-        eventually(DEADLINE, || async {
-            assert_eq!(process.exit_status(), None, "{}", process.log().join("\n"));
-            TcpStream::connect(self.address).await.is_ok()
-        })
-        .await;
+        self.processes.last().expect("started").wait_listening(self.address).await;
     }
 
     /// Starts the program; `arguments` are Envoy's, of a process that takes over from another one.
@@ -144,9 +135,10 @@ impl RecipeProxy {
             Recipe::Caddy => installed("caddy"),
             Recipe::Envoy => installed("envoy"),
         });
-        // Debian installs them in /usr/sbin, which is not in every user's PATH.
-        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-        command.env("XDG_DATA_HOME", self.folder.path()).env("XDG_CONFIG_HOME", self.folder.path());
+        command
+            .env("PATH", server_path())
+            .env("XDG_DATA_HOME", self.folder.path())
+            .env("XDG_CONFIG_HOME", self.folder.path());
         command.current_dir(self.folder.path());
         command
     }

@@ -4,13 +4,16 @@
 //! panic anywhere in its log fails the test that started it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-use super::wait::eventually;
+use super::wait::{DEADLINE, eventually};
 
 /// A running child; killed when dropped.
 pub struct Process {
@@ -72,6 +75,18 @@ impl Process {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until it accepts connections at this address.
+    ///
+    /// # Panics
+    /// Panics with the log if the process ends before, or does not listen in time.
+    pub async fn wait_listening(&self, address: SocketAddr) {
+        eventually(DEADLINE, || async {
+            assert_eq!(self.exit_status(), None, "{}", self.log().join("\n"));
+            TcpStream::connect(address).await.is_ok()
+        })
+        .await;
     }
 
     /// Sends a signal by its name without `SIG`: `TERM`, `HUP`, `STOP`, `CONT`, `KILL`.
@@ -146,6 +161,19 @@ pub fn bound_to_this_process(command: &Command) -> Command {
         bound.current_dir(folder);
     }
     bound
+}
+
+/// Returns a `PATH` on which Debian's servers are found too: it installs them in /usr/sbin, which is not in every user's.
+pub fn server_path() -> String {
+    format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
+/// Makes a folder that the workers of a server can read, which run as another user if root starts it.
+pub fn readable_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), readable).unwrap();
+    folder
 }
 
 fn read_lines(from: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) -> std::thread::JoinHandle<()> {

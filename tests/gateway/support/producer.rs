@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::express;
-use super::process::Process;
+use super::process::{Process, readable_folder, server_path};
 use super::reserved_addr;
 use super::wait::{DEADLINE, eventually};
 
@@ -135,16 +135,11 @@ pub fn axum(at: SocketAddr) -> Started {
 
 /// Starts nginx with its configuration and file in a temporary folder, where it also writes.
 pub fn nginx(at: SocketAddr) -> Started {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = readable_folder();
     let text = std::fs::read_to_string(tests("producers").join("nginx.conf")).unwrap();
     std::fs::write(folder.path().join("nginx.conf"), text.replace("ADDRESS", &at.to_string())).unwrap();
     std::fs::copy(tests("producers").join("events.sse"), folder.path().join("events.sse")).unwrap();
-    // If root starts nginx, its workers run as another user, which must be able to read the folder.
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), readable).unwrap();
-    // Debian installs nginx in /usr/sbin, which is not in every user's PATH.
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let program = which("nginx", &path);
+    let program = which("nginx", &server_path());
     let mut started = Started::new(Command::new(program).arg("-p").arg(folder.path()).args(["-c", "nginx.conf"]));
     started.1 = Some(folder);
     started

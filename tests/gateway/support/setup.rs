@@ -92,6 +92,12 @@ impl Setup {
         self.toml().replace(&format!("{public}\"127.0.0.1:0\""), &format!("{public}\"{address}\""))
     }
 
+    /// Returns the configuration with a listener and the admin port at these addresses.
+    pub fn toml_with_admin_at(&self, address: SocketAddr, admin: SocketAddr) -> String {
+        let ephemeral = "[admin]\naddress = \"127.0.0.1:0\"";
+        self.toml_at(address).replace(ephemeral, &format!("[admin]\naddress = \"{admin}\""))
+    }
+
     pub async fn start(&self) -> Rillgate {
         Rillgate::start(&self.toml()).await
     }
