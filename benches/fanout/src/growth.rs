@@ -61,14 +61,14 @@ impl Run {
     /// a core with the clients is in the second as well. They are asked for no more than plain proxies are.
     pub fn workers(&mut self) -> Outcome<()> {
         let one = self.settings.clone();
-        let second_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());
-        if second_core == Some(one.core) || second_core.is_none() {
+        let load_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());
+        let Some(load_core) = load_core.filter(|core| *core != one.core) else {
             println!("two workers take two cores: SERVER_CORE and LOAD_CORE");
             return Ok(());
-        }
+        };
         let asked = self.calibrate(&one, PROXIES_SHARE);
-        let shared = ServerSettings { core: second_core.unwrap_or_default(), ..one.clone() };
-        let two = ServerSettings { second_core, ..one.clone() };
+        let shared = ServerSettings { core: load_core, ..one.clone() };
+        let two = ServerSettings { second_core: Some(load_core), ..one.clone() };
         self.rounds(|run, round| {
             for (name, settings) in [(ONE_WORKER, &one), (SHARED_WORKER, &shared), (TWO_WORKERS, &two)] {
                 run.fan_out_as(name, Kind::Rillgate, settings, round, 0, asked)?;
