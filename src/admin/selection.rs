@@ -32,7 +32,7 @@ impl Selection {
         let matching = chosen.len();
         chosen.sort_by(|one, other| compare(&one.facts, &other.facts, query));
         chosen.truncate(query.limit.unwrap_or(limit));
-        let streams = chosen.iter().map(|candidate| stream_views::describe(&candidate.stream)).collect();
+        let streams = chosen.iter().map(Candidate::describe).collect();
         Self { streams, matching, total }
     }
 
@@ -54,7 +54,8 @@ struct Facts {
     state: StreamState,
     subscribers: usize,
     events_per_second: f64,
-    behind_events: u64,
+    /// Known only where it decides the order.
+    behind_events: Option<u64>,
 }
 
 impl Candidate {
@@ -64,10 +65,15 @@ impl Candidate {
             return None;
         }
         // Asks every reader of the stream, so not for nothing.
-        let behind_events = if query.sort == StreamSort::Lag { slow_clients::greatest_lag(&stream) } else { 0 };
+        let behind_events = (query.sort == StreamSort::Lag).then(|| slow_clients::greatest_lag(&stream));
         let events_per_second = stream.event_rate().per_second().unwrap_or_default();
         let facts = Facts { route, key, state, subscribers: stream.subscribers(), events_per_second, behind_events };
         Some(Self { stream, facts })
+    }
+
+    fn describe(&self) -> Value {
+        let behind_events = self.facts.behind_events.unwrap_or_else(|| slow_clients::greatest_lag(&self.stream));
+        stream_views::describe(&self.stream, behind_events)
     }
 }
 
@@ -117,7 +123,7 @@ mod tests {
             state,
             subscribers,
             events_per_second,
-            behind_events,
+            behind_events: Some(behind_events),
         };
         let mut streams = [
             facts("quiet", StreamState::Live, 1, 0.0, 0),

@@ -68,7 +68,7 @@ pub(super) fn greatest_lag(stream: &EventStream) -> u64 {
     stream.waiters().least_read().map_or(0, |read| events.saturating_sub(read))
 }
 
-/// What a client lacks.
+/// The distance of a client from the end of its stream.
 struct Lag {
     events: u64,
     /// The age of the oldest event that it lacks, if the log has that.

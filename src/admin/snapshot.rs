@@ -24,7 +24,7 @@ pub(super) struct Snapshots {
     recent: Mutex<Recent>,
 }
 
-/// What was rendered within [`MAX_AGE`]. Bounded by the number of viewers.
+/// The snapshots that were rendered within [`MAX_AGE`]. Bounded by the number of viewers.
 #[derive(Default)]
 struct Recent {
     /// The members that do not depend on the viewer.

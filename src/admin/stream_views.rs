@@ -18,7 +18,7 @@ use crate::stream::{EventStream, Streams};
 /// Describes the open stream that `/streams` shows under this route and key, with its slowest clients.
 pub(super) fn describe_with_slowest(streams: &Streams, route: &str, key: &str) -> Option<Value> {
     let stream = find(streams, route, key)?;
-    let mut described = describe(&stream);
+    let mut described = describe(&stream, slow_clients::greatest_lag(&stream));
     described["slowest"] = slow_clients::of_stream(&stream).into();
     Some(described)
 }
@@ -34,14 +34,13 @@ fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Describes a stream, as `/streams` lists it.
-pub(super) fn describe(stream: &EventStream) -> Value {
+/// Describes a stream, whose slowest client is so many events behind, as `/streams` lists it.
+pub(super) fn describe(stream: &EventStream, behind_events: u64) -> Value {
     let condition = stream.condition();
     let (route, key) = (&*stream.key().route, stream.key().to_string());
     let name = format!("{}/{}", percent_encode(route), percent_encode(&key));
     let is_over = stream.progress().phase.is_kept();
     let silent = (!is_over).then(|| stream.last_activity().idle_for(Instant::now()));
-    let behind_events = slow_clients::greatest_lag(stream);
     let events_per_second = stream.event_rate().per_second().map(|rate| (rate * 10.0).round() / 10.0);
     let log = stream.log();
     let id = |id: Option<&EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);

@@ -111,7 +111,7 @@ function show(snapshot) {
   showStreams(snapshot);
   showCluster(snapshot.cluster);
   // Said once after a change of the view, and not every second.
-  if (!isAnnounced) byId("announced").textContent = `${byId("shown").textContent || byId("no-streams").textContent}`;
+  if (!isAnnounced) byId("announced").textContent = byId("shown").textContent || byId("no-streams").textContent;
   isAnnounced = true;
 }
 
