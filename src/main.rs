@@ -1,12 +1,7 @@
-//! The `rillgate` program. Everything but the commands is in the library.
-
-#![warn(unreachable_pub)]
-
-mod cli;
+//! The `rillgate` program: the library's command line, with an allocator.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use tikv_jemallocator::Jemalloc;
 
 /// Returns freed memory to the system, with the settings in `.cargo/config.toml`.
@@ -14,5 +9,5 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    cli::run(cli::Arguments::parse())
+    rillgate::cli::run()
 }

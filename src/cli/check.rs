@@ -2,8 +2,8 @@
 //!
 //! With `--connect` it also tries what the configuration names on the network. Nothing of that prevents `serve`.
 
+use crate::{Gateway, Probe};
 use clap::Args;
-use rillgate::{Gateway, Probe};
 
 use super::{ConfigFile, Failure, Outcome, block_on, print};
 

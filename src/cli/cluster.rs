@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{ClusterStatus, Gateway, NodeStatus};
 use clap::Subcommand;
-use rillgate::{ClusterStatus, Gateway, NodeStatus};
 
 use super::{ConfigFile, Failure, Outcome, block_on, print};
 
@@ -18,7 +18,7 @@ impl ClusterCommand {
     pub(super) fn run(&self) -> Outcome {
         let Self::Status(file) = self;
         let config = file.load()?;
-        rillgate::auth::install_provider();
+        crate::auth::install_provider();
         match block_on(Gateway::cluster_status(&config))? {
             None => Err(Failure::Failed("the configuration has no [cluster]: this gateway is alone".to_owned())),
             Some(Err(reason)) => Err(Failure::Failed(format!("cannot ask the engine: {reason}"))),

@@ -6,10 +6,10 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::doctor::{Settings, SettingsError, examine};
+use crate::runtime::human_duration::format_duration;
+use crate::runtime::tasks::Tasks;
 use clap::Args;
-use rillgate::doctor::{Settings, SettingsError, examine};
-use rillgate::runtime::human_duration::format_duration;
-use rillgate::runtime::tasks::Tasks;
 
 use super::{Failure, Outcome, block_on, print};
 
@@ -83,7 +83,7 @@ impl Doctor {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = rillgate::config::parse_duration(text).map_err(ToOwned::to_owned)?;
+    let duration = crate::config::parse_duration(text).map_err(ToOwned::to_owned)?;
     match duration <= LONGEST_READING && !duration.is_zero() {
         true => Ok(duration),
         false => Err("expected more than 0s, and at most 1h".to_owned()),

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::Gateway;
+use crate::auth::StepOutcome;
 use clap::Args;
-use rillgate::Gateway;
-use rillgate::auth::StepOutcome;
 
 use super::{ConfigFile, Failure, Outcome, block_on, print};
 

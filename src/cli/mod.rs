@@ -19,10 +19,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::{Config, Problems};
+use crate::runtime::workers;
+use crate::telemetry::{LogQueue, logging};
 use clap::{Parser, Subcommand, ValueEnum};
-use rillgate::config::{Config, Problems};
-use rillgate::runtime::workers;
-use rillgate::telemetry::{LogQueue, logging};
 
 /// Shares one upstream Server-Sent Events connection among many clients.
 #[derive(Debug, Parser)]
@@ -93,8 +93,10 @@ pub(crate) enum Failure {
 
 type Outcome = Result<(), Failure>;
 
-/// Runs the command and returns the exit status.
-pub(crate) fn run(arguments: Arguments) -> ExitCode {
+/// Runs the command that the program's arguments name, and returns the exit status. Invalid arguments end the process with
+/// status 2.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
     let format = match arguments.log_format {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
@@ -137,7 +139,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
         Command::Explain(explain) => explain.run(),
-        Command::Schema => print(&format!("{:#}", rillgate::config::schema())),
+        Command::Schema => print(&format!("{:#}", crate::config::schema())),
         Command::Completions(completions) => completions.run(),
         Command::Man(manual) => manual.run(),
     };

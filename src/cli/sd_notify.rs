@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use rillgate::{Handle, Stage};
+use crate::{Handle, Stage};
 use sd_notify::NotifyState;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tracing::{debug, error, warn};

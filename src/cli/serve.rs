@@ -5,9 +5,9 @@
 
 use std::io;
 
-use rillgate::config::Config;
-use rillgate::telemetry::logging::FilterHandle;
-use rillgate::{BindError, Drained, Gateway, Handle};
+use crate::config::Config;
+use crate::telemetry::logging::FilterHandle;
+use crate::{BindError, Drained, Gateway, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
@@ -37,7 +37,7 @@ pub(super) struct Reloading<'f> {
 
 /// Runs the gateway until a signal ends it. Without `reloading`, HUP is ignored.
 pub(super) async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
-    rillgate::runtime::panics::install_hook();
+    crate::runtime::panics::install_hook();
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
     let manager = ServiceManager::from_environment();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::auth::{self, mint};
 use clap::Args;
-use rillgate::auth::{self, mint};
 use serde_json::{Map, Value};
 
 use super::{Failure, Outcome, print};
@@ -86,7 +86,7 @@ impl Token {
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 fn duration(text: &str) -> Result<Duration, String> {
-    rillgate::config::parse_duration(text).map_err(ToOwned::to_owned)
+    crate::config::parse_duration(text).map_err(ToOwned::to_owned)
 }
 
 fn algorithm(text: &str) -> Result<jsonwebtoken::Algorithm, String> {

@@ -4,8 +4,8 @@
 //! read while it is being written; a file that is read half-written anyway is refused as a whole. Does not read the
 //! files.
 
-use rillgate::config::{Config, Problems};
-use rillgate::runtime::file_watch::{FilePoller, INTERVAL};
+use crate::config::{Config, Problems};
+use crate::runtime::file_watch::{FilePoller, INTERVAL};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Watches the files of the current configuration.

@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rillgate::Gateway;
-use rillgate::config::Config;
-use rillgate::demo::{ControlPage, DemoBalancer, DemoEngine, DemoGateways, GatewayLine, Producer, Spawn};
-use rillgate::runtime::tasks::Tasks;
+use crate::Gateway;
+use crate::config::Config;
+use crate::demo::{ControlPage, DemoBalancer, DemoEngine, DemoGateways, GatewayLine, Producer, Spawn};
+use crate::runtime::tasks::Tasks;
 use serde_json::json;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};

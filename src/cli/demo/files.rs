@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
-use rillgate::demo::{self, Certificate};
+use crate::auth::mint::{SigningKey, TokenSpec, mint};
+use crate::demo::{self, Certificate};
 use serde_json::Map;
 
 const ISSUER: &str = "https://demo.rillgate.invalid/";

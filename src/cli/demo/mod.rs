@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use crate::config::Config;
+use crate::demo::{self, Producer};
+use crate::runtime::tasks::Tasks;
+use crate::{Gateway, Handle, StaticPage};
 use clap::Args;
 use files::{Configuration, DemoFolder, prepare};
-use rillgate::config::Config;
-use rillgate::demo::{self, Producer};
-use rillgate::runtime::tasks::Tasks;
-use rillgate::{Gateway, Handle, StaticPage};
 use serde_json::{Value, json};
 
 use super::{Failure, Outcome, block_on, print, serve};
@@ -42,7 +42,7 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self) -> Outcome {
         let failed = |what: &str, error: &dyn std::fmt::Display| Failure::Failed(format!("demo: {what}: {error}"));
-        rillgate::auth::install_provider();
+        crate::auth::install_provider();
         match (self.node, self.page_url) {
             (Some(config), Some(url)) => return cluster::run_gateway(&config, &url),
             _ if self.cluster => return cluster::run(self.port),
