@@ -9,12 +9,13 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::send_window::{SendWindow, WindowUpdateReader};
+use crate::runtime::side_waker::{SideWaker, WakeFlag};
 
 /// A transport that sends what was written on a flush, or when there are 16 KiB.
 pub(in crate::listen) struct CorkedWriter<T> {
@@ -23,12 +24,16 @@ pub(in crate::listen) struct CorkedWriter<T> {
     /// Bytes of `buffer` that have been sent.
     sent: usize,
     window_updates: WindowUpdateReader,
+    /// Fires when there may be something to read. h2 reads at each poll, most of which are for a write.
+    read_waker: SideWaker<Arc<Cork>>,
     cork: Arc<Cork>,
 }
 
 /// Controls a [`CorkedWriter`] that h2 owns, and observes what it reads.
 #[derive(Debug)]
 pub(in crate::listen) struct Cork {
+    /// The flag of the waker that reads are polled with.
+    read_flag: AtomicU8,
     has_read: AtomicBool,
     is_corked: AtomicBool,
     /// Bytes that may still be read in this turn.
@@ -47,8 +52,14 @@ impl Default for Cork {
     fn default() -> Self {
         let (has_read, is_corked, is_flushed) = (AtomicBool::default(), AtomicBool::default(), AtomicBool::default());
         let (readable, readable_now) = (AtomicUsize::new(TURN_READ_BYTES), AtomicUsize::new(PASS_READ_BYTES));
-        let (buffered, window) = (AtomicUsize::default(), SendWindow::default());
-        Self { has_read, is_corked, readable, readable_now, is_flushed, buffered, window }
+        let (read_flag, buffered, window) = (AtomicU8::default(), AtomicUsize::default(), SendWindow::default());
+        Self { read_flag, has_read, is_corked, readable, readable_now, is_flushed, buffered, window }
+    }
+}
+
+impl WakeFlag for Arc<Cork> {
+    fn bits(&self) -> &AtomicU8 {
+        &self.read_flag
     }
 }
 
@@ -122,7 +133,8 @@ thread_local! {
 
 impl<T> CorkedWriter<T> {
     pub(in crate::listen) fn new(transport: T, cork: Arc<Cork>) -> Self {
-        Self { transport, buffer: Vec::new(), sent: 0, window_updates: WindowUpdateReader::default(), cork }
+        let (window_updates, read_waker) = (WindowUpdateReader::default(), SideWaker::with_flag(cork.clone()));
+        Self { transport, buffer: Vec::new(), sent: 0, window_updates, read_waker, cork }
     }
 }
 
@@ -220,9 +232,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
         if in_turn == 0 || in_pass == 0 {
             return Poll::Pending;
         }
+        let Some(waker) = this.read_waker.poll_due(cx) else { return Poll::Pending };
         let mut part = [MaybeUninit::uninit(); PASS_READ_BYTES];
         let mut part = ReadBuf::uninit(&mut part[..most]);
-        ready!(Pin::new(&mut this.transport).poll_read(cx, &mut part))?;
+        ready!(Pin::new(&mut this.transport).poll_read(&mut Context::from_waker(waker), &mut part))?;
+        // There may be more.
+        this.read_waker.rearm();
         let received = part.filled();
         this.window_updates.feed(received, window);
         let count = received.len();

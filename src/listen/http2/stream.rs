@@ -236,9 +236,9 @@ impl<B: ResponseBody> SendingBody<B> {
         }
         loop {
             if let Some(mut chunk) = self.chunk.take() {
-                match self.poll_capacity_available(cx) {
-                    Poll::Ready(true) => self.stall = None,
-                    Poll::Ready(false) => return Poll::Ready(StreamEnd::Done),
+                let capacity = match self.poll_capacity(cx) {
+                    Poll::Ready(Some(capacity)) => capacity,
+                    Poll::Ready(None) => return Poll::Ready(StreamEnd::Done),
                     Poll::Pending => {
                         window.note_blocked();
                         let stall = self.stall.get_or_insert_with(|| {
@@ -251,9 +251,10 @@ impl<B: ResponseBody> SendingBody<B> {
                         let is_stalled = Instant::now() >= stall.until;
                         return self.body.poll_deadline(cx, is_stalled, stall_timeout).map(|()| StreamEnd::Done);
                     }
-                }
+                };
+                self.stall = None;
                 // Pass only as much as there is capacity for. The rest would wait inside h2, where no deadline applies.
-                let part = chunk.split_to(chunk.len().min(self.stream.capacity()));
+                let part = chunk.split_to(chunk.len().min(capacity));
                 let is_last = chunk.is_empty() && self.body.is_end_stream();
                 window.consume(part.len());
                 if self.stream.send_data(part, is_last).is_err() || is_last {
@@ -297,15 +298,17 @@ impl<B: ResponseBody> SendingBody<B> {
         }
     }
 
-    /// Waits for send capacity. Returns false if the stream has ended.
-    fn poll_capacity_available(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        while self.stream.capacity() == 0 {
-            match ready!(self.stream.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(false),
+    /// Waits for send capacity and returns it, in bytes. Returns nothing if the stream has ended.
+    fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        loop {
+            match self.stream.capacity() {
+                0 => match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(None),
+                },
+                capacity => return Poll::Ready(Some(capacity)),
             }
         }
-        Poll::Ready(true)
     }
 }
 
