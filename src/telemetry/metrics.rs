@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::catalogue;
 use super::cluster::ClusterMetrics;
+use super::delivery_metrics;
 use super::listener::{Accepted, ListenerMetrics};
 use super::process;
 use super::registry::Registry;
@@ -181,14 +182,19 @@ impl Metrics {
     /// Takes milliseconds per thousand series and reads `/proc`, so call it off the runtime's workers.
     pub fn render(&self) -> String {
         self.registry.publish();
+        let deliveries = {
+            let routes = self.routes.lock();
+            let published = routes.iter().filter_map(|(name, route)| Some((name.as_str(), route.publish()?)));
+            delivery_metrics::render(published)
+        };
 
         // The exporter returns metrics in random order, separated by blank lines.
         let rendered = self.handle.render();
         let process = process::render();
         let mut metrics: Vec<&str> =
-            rendered.split_terminator("\n\n").chain(process.split_terminator("\n\n")).collect();
+            [&rendered, &deliveries, &process].into_iter().flat_map(|text| text.split_terminator("\n\n")).collect();
         metrics.sort_unstable_by_key(|metric| metric.split_ascii_whitespace().nth(2));
-        let mut text = String::with_capacity(rendered.len() + process.len() + 1);
+        let mut text = String::with_capacity(rendered.len() + deliveries.len() + process.len() + 1);
         for metric in metrics {
             text.push_str(metric);
             text.push('\n');

@@ -7,6 +7,7 @@
 mod buffered;
 mod catalogue;
 mod cluster;
+mod delivery_metrics;
 mod family;
 mod forward;
 mod label;

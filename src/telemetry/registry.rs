@@ -33,7 +33,6 @@ impl Registry {
     pub(super) fn new() -> Self {
         let mut builder = PrometheusBuilder::new();
         for (name, buckets) in [
-            (catalogue::DELIVERY_SECONDS, catalogue::DELIVERY_SECONDS_BUCKETS),
             (catalogue::CLUSTER_COMMIT_SECONDS, catalogue::CLUSTER_SECONDS_BUCKETS),
             (catalogue::CLUSTER_FOLLOW_SECONDS, catalogue::CLUSTER_SECONDS_BUCKETS),
             (catalogue::FORWARDED_REQUEST_SECONDS, catalogue::FORWARDED_SECONDS_BUCKETS),

@@ -1,18 +1,19 @@
 //! The metrics of one route: its requests, subscribers and streams.
 //!
-//! Every method may be called from any thread. Methods for events are a few atomic operations without a lock, on memory
-//! that all cores share. Methods for requests may take a read lock. A route without streams (`-`, for requests that
+//! Every method may be called from any thread. Methods for deliveries are a few atomic operations without a lock, on
+//! memory of the thread's own. Methods for requests may take a read lock. A route without streams (`-`, for requests that
 //! matched no route) has no stream metrics. Does not know streams or keys: all streams of one route share these
 //! metrics.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use metrics::{Histogram, Label};
+use metrics::{Counter, Histogram, Label};
 use tracing::warn;
 
 use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue::{self, GAP_REASONS};
+use super::delivery_metrics::DeliveryMetrics;
 use super::family::Family;
 use super::forward::ForwardMetrics;
 use super::label::{CodingLabel, EndReason, Protocol, StreamState, VerdictLabel};
@@ -84,15 +85,15 @@ struct StreamMetrics {
     upstream_events: BufferedCounter,
     upstream_bytes: BufferedCounter,
     upstream_connects: Family<&'static str>,
-    events_delivered: BufferedCounter,
-    bytes_sent: BufferedCounter,
+    deliveries: DeliveryMetrics,
+    events_delivered: Counter,
+    bytes_sent: Counter,
     bytes_saved: [BufferedCounter; CodingLabel::ALL.len()],
     event_log_events: BufferedGauge,
     event_log_bytes: BufferedGauge,
     gaps: Family<&'static str>,
     read_throughs: Family<&'static str>,
     fruitless_ends: BufferedCounter,
-    delivery: Histogram,
     lag: Histogram,
 }
 
@@ -163,14 +164,12 @@ impl RouteMetrics {
 
     /// Counts events that were handed to one client's transport, and their total size. Call it once per write.
     pub fn delivered(&self, events: u64, bytes: u64) {
-        let metrics = self.stream_metrics();
-        metrics.events_delivered.add(events);
-        metrics.bytes_sent.add(bytes);
+        self.stream_metrics().deliveries.delivered(events, bytes);
     }
 
     /// Counts bytes other than events (preludes, heartbeats) that were handed to a client's transport.
     pub fn sent(&self, bytes: u64) {
-        self.stream_metrics().bytes_sent.add(bytes);
+        self.stream_metrics().deliveries.sent(bytes);
     }
 
     /// Counts bytes that a content coding saved.
@@ -178,14 +177,13 @@ impl RouteMetrics {
         self.stream_metrics().bytes_saved[coding as usize].add(bytes);
     }
 
-    /// Records the time since the oldest event of a write was parsed. Call it once per write or sample: it costs about
-    /// 70 ns and, until the next [`Metrics::upkeep`](super::Metrics::upkeep), 16 bytes.
+    /// Records the time since the oldest event of a write was parsed. Call it once per write.
     pub fn delivery(&self, latency: Duration) {
-        self.stream_metrics().delivery.record(latency);
+        self.stream_metrics().deliveries.latency(latency);
     }
 
-    /// Records by how many events a subscriber is behind the newest one. Sample it: it costs as much as
-    /// [`Self::delivery`].
+    /// Records by how many events a subscriber is behind the newest one. Sample it: it costs about 70 ns and, until the
+    /// next [`Metrics::upkeep`](super::Metrics::upkeep), 16 bytes.
     pub fn lag(&self, events: u64) {
         self.stream_metrics().lag.record(events as f64);
     }
@@ -263,11 +261,19 @@ impl RouteMetrics {
                     .sum()
             }),
             upstream_events: count(|metrics| metrics.upstream_events.value()),
-            events_delivered: count(|metrics| metrics.events_delivered.value()),
-            bytes_sent: count(|metrics| metrics.bytes_sent.value()),
+            events_delivered: count(|metrics| metrics.deliveries.events()),
+            bytes_sent: count(|metrics| metrics.deliveries.bytes()),
             gaps: count(|metrics| metrics.gaps.total()),
             rejections: self.rejections.total(),
         }
+    }
+
+    /// Copies the numbers of deliveries to the recorder, and returns their latencies.
+    pub(super) fn publish(&self) -> Option<&DeliveryMetrics> {
+        let StreamMetrics { deliveries, events_delivered, bytes_sent, .. } = self.stream_metrics.get()?;
+        events_delivered.absolute(deliveries.events());
+        bytes_sent.absolute(deliveries.bytes());
+        Some(deliveries)
     }
 
     fn stream_metrics(&self) -> &StreamMetrics {
@@ -304,15 +310,15 @@ impl StreamMetrics {
             upstream_events: counter(catalogue::UPSTREAM_EVENTS),
             upstream_bytes: counter(catalogue::UPSTREAM_BYTES),
             upstream_connects,
-            events_delivered: counter(catalogue::EVENTS_DELIVERED),
-            bytes_sent: counter(catalogue::BYTES_SENT),
+            deliveries: DeliveryMetrics::default(),
+            events_delivered: registry.counter(catalogue::EVENTS_DELIVERED, labels()),
+            bytes_sent: registry.counter(catalogue::BYTES_SENT, labels()),
             bytes_saved: CodingLabel::ALL
                 .map(|coding| registry.buffered_counter(catalogue::BYTES_SAVED, with("coding", coding.as_str()))),
             event_log_events: gauge(catalogue::EVENT_LOG_EVENTS),
             event_log_bytes: gauge(catalogue::EVENT_LOG_BYTES),
             gaps,
             read_throughs,
-            delivery: registry.histogram(catalogue::DELIVERY_SECONDS, labels()),
             lag: registry.histogram(catalogue::LAG_EVENTS, labels()),
         }
     }
