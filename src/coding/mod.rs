@@ -12,4 +12,4 @@ mod framing;
 
 pub use compressor::Compressor;
 pub use content_coding::ContentCoding;
-pub use content_sum::{ContentSum, PieceSum};
+pub use content_sum::{ContentSum, PieceSum, SuffixSum};

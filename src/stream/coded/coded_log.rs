@@ -17,7 +17,7 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 
 use super::generation::{BUFFER, Generation};
-use crate::coding::{Compressor, ContentCoding, ContentSum};
+use crate::coding::{Compressor, ContentCoding, ContentSum, SuffixSum};
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 use crate::sse::Frame;
 use crate::stream::log::Offset;
@@ -55,7 +55,7 @@ pub(super) struct CodedBatch {
     pub(super) frames: Arc<[Frame]>,
     /// The reader's context after them. `None`: it is in none.
     pub(super) context: Option<ReaderContext>,
-    pub(super) sum: ContentSum,
+    pub(super) sum: SuffixSum,
 }
 
 struct Generations {
@@ -178,7 +178,7 @@ impl CodedLog {
             });
             frames.push(coded);
         }
-        CodedBatch { frames: frames.into(), context, sum }
+        CodedBatch { frames: frames.into(), context, sum: sum.into() }
     }
 }
 
