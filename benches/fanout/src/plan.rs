@@ -77,7 +77,7 @@ scenarios, about two minutes each; without any, all of them:
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
   --only SERVER one of them alone, for abuse the numbers of situations, such as 33,07, for cluster,
                 forward and compression their parts, such as delivery,takeover; --scratch: the figures are not kept
-  --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
+  --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build; neither is kept";
 
 /// Returns true if a part is measured: one that `only` names, or any without it.
 pub fn is_wanted(only: Option<&str>, part: &str) -> bool {
@@ -96,6 +96,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
         match argument.as_str() {
             "--quick" => {
                 size.rounds = 1;
+                is_kept = false;
                 scenarios.extend(["tls", "plain", "h2"].map(str::to_owned));
             }
             "--smoke" => {
