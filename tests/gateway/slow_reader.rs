@@ -44,7 +44,7 @@ async fn stalled_readers_among_two_hundred_are_cut_off_and_delay_no_other() {
         identity.chain.display(),
         identity.key.display()
     );
-    let gateway = Setup::for_origin(&origin.url()).limits("stall_timeout = \"5s\"").after(&encrypted).start().await;
+    let gateway = Setup::for_origin(&origin.url()).limits("stall_timeout = \"10s\"").after(&encrypted).start().await;
     let tls = gateway.listening().iter().find(|listening| listening.tls).expect("a listener with TLS").address;
     let clients = [Client::http1(gateway.address()), Client::http1(tls).tls(&authority)];
     let mut shared = Client::http2(tls).tls(&authority).window(WINDOW).connect().await.unwrap();
@@ -178,7 +178,8 @@ async fn a_lagged_reader_is_disconnected_cleanly() {
         assert!(events.len() < EVENTS, "{events:?}");
         assert_eq!(events, (0..events.len()).collect::<Vec<_>>(), "events are missing before the end");
     }
-    assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""]).await, 2.0);
+    // A client may see the end before it is counted.
+    wait_metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""], 2.0).await;
 }
 
 #[tokio::test]

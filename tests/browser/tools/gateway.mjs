@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import { Child } from './child.mjs';
 import { HOSTS, folder } from './identity.mjs';
@@ -25,7 +26,20 @@ export class Gateway {
     return gateway;
   }
 
+  /** Starts it. Ports that it had before may belong to a connection meanwhile, for which this waits. */
   async start() {
+    for (const deadline = Date.now() + 10_000; ;) {
+      try {
+        return await this.launch();
+      } catch (error) {
+        if (!error.message.includes('Address already in use') || Date.now() > deadline) throw error;
+        this.children.pop();
+        await setTimeout(250);
+      }
+    }
+  }
+
+  async launch() {
     if (!existsSync(BINARY)) throw new Error(`there is no ${BINARY}: cargo build`);
     const { chain, key, secret } = this.identity;
     writeFileSync(this.file, `
