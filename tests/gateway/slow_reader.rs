@@ -180,6 +180,7 @@ async fn a_lagged_reader_is_disconnected_cleanly() {
     }
     // A client may see the end before it is counted.
     wait_metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""], 2.0).await;
+    assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""]).await, 2.0);
 }
 
 #[tokio::test]
