@@ -30,7 +30,8 @@ pub struct TlsStream {
     tcp: TcpStream,
     /// Bytes of the outgoing ones that have been sent.
     sent: usize,
-    tls: UnbufferedTls,
+    /// Boxed as a whole: the allocator rounds rustls' connection up to a size that the buffers fit in as well.
+    tls: Box<UnbufferedTls>,
     /// Bytes of the plaintext that have been read.
     plaintext_read: usize,
     server_name: Option<Arc<str>>,
@@ -64,7 +65,7 @@ impl TlsStream {
     /// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
     pub async fn accept(config: Arc<ServerConfig>, hello: ReceivedHello) -> io::Result<Self> {
         let ReceivedHello { tcp, bytes, server_name } = hello;
-        let tls = UnbufferedTls::new(config).map_err(io::Error::other)?;
+        let tls = Box::new(UnbufferedTls::new(config).map_err(io::Error::other)?);
         let mut stream = Self { tcp, sent: 0, tls, plaintext_read: 0, server_name };
         let mut received = stream.tls.receive(&bytes);
         drop(bytes);

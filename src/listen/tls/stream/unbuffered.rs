@@ -20,7 +20,6 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptErr
 /// The field order is the memory layout, as in [`TlsStream`](super::TlsStream).
 #[repr(C)]
 pub(super) struct UnbufferedTls {
-    connection: Box<UnbufferedServerConnection>,
     /// Encrypted bytes to be sent.
     pub outgoing: Vec<u8>,
     /// Whether our side has sent its closing alert or a fatal one.
@@ -31,6 +30,7 @@ pub(super) struct UnbufferedTls {
     pub incoming: Vec<u8>,
     /// Decrypted bytes.
     pub plaintext: Vec<u8>,
+    connection: UnbufferedServerConnection,
 }
 
 /// Most unprocessed bytes of a handshake. A handshake message may have 64 KiB, in any number of records.
@@ -47,12 +47,12 @@ impl UnbufferedTls {
     /// Returns rustls' error if it cannot use the configuration.
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self {
-            connection: Box::new(UnbufferedServerConnection::new(config)?),
             outgoing: Vec::new(),
             is_write_closed: false,
             is_read_closed: false,
             incoming: Vec::new(),
             plaintext: Vec::new(),
+            connection: UnbufferedServerConnection::new(config)?,
         })
     }
 
