@@ -29,7 +29,8 @@ pub(super) fn drain_signal(
         let drain_began = draining.started().await;
         let deadline = drain_began.max(established) + FIRST_REQUEST_GRACE;
         while has_successor && timeouts.awaits_first_request() && Instant::now() < deadline {
-            sleep(POLL_INTERVAL).await;
+            // Boxed, because few connections need this timer, and each keeps this future.
+            Box::pin(sleep(POLL_INTERVAL)).await;
         }
     }
 }
