@@ -65,8 +65,8 @@ impl<S: WakeFlag> SideWaker<S> {
     }
 
     /// Makes the next [`Self::poll_due`] return a waker, whether or not the flag is set.
-    pub fn rearm(&mut self) {
-        self.registered = None;
+    pub fn rearm(&self) {
+        self.flag.bits().fetch_or(SET, Ordering::AcqRel);
     }
 
     /// Suppresses wake-ups until the next [`Self::poll_due`], which must happen before this poll returns. A flag that
@@ -113,6 +113,19 @@ mod tests {
         waker.wake_by_ref();
         waker.wake();
         assert!(side_waker.poll_due(&cx).is_some());
+        assert!(side_waker.poll_due(&cx).is_none());
+    }
+
+    #[test]
+    fn a_poll_is_due_once_after_a_rearm_and_the_waker_stays_the_same() {
+        let task = Waker::from(Arc::new(Task::default()));
+        let (mut side_waker, cx): (SideWaker, _) = (SideWaker::default(), Context::from_waker(&task));
+        let waker = side_waker.poll_due(&cx).expect("the first time").clone();
+        assert!(side_waker.poll_due(&cx).is_none());
+
+        side_waker.rearm();
+
+        assert!(side_waker.poll_due(&cx).expect("rearmed").will_wake(&waker));
         assert!(side_waker.poll_due(&cx).is_none());
     }
 

@@ -17,7 +17,8 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::cork::{Cork, CorkedWriter};
+use super::cork::{Cork, CorkFlag, H2Flag, TimerFlag};
+use super::corked_writer::CorkedWriter;
 use super::keepalive::Keepalive;
 use super::preface::read_preface;
 use super::send_window::WindowStall;
@@ -72,12 +73,12 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     let owner = TurnOwner::of_client(peer.address, is_trusted_proxy, limits);
     Some(H2Connection {
         connection,
+        h2_waker: SideWaker::with_flag(CorkFlag(cork.clone())),
+        side_waker: SideWaker::with_flag(CorkFlag(cork.clone())),
         cork,
-        h2_waker: SideWaker::default(),
         streams: Vec::new(),
         service,
         peer,
-        side_waker: SideWaker::default(),
         check: Box::pin(sleep(timeouts.check_interval())),
         timeouts,
         drain_signal,
@@ -102,13 +103,13 @@ pub(in crate::listen) struct H2Connection<B, S> {
     connection: Connection<CorkedWriter<Transport>, Bytes>,
     cork: Arc<Cork>,
     /// The waker of the connection itself, as opposed to its streams.
-    h2_waker: SideWaker,
+    h2_waker: SideWaker<H2Flag>,
     streams: Vec<H2Stream<B>>,
     service: S,
     peer: Arc<Peer>,
     timeouts: Arc<ConnectionTimeouts>,
     /// The waker of timers and the drain signal.
-    side_waker: SideWaker,
+    side_waker: SideWaker<TimerFlag>,
     check: Pin<Box<Sleep>>,
     drain_signal: BoxFuture<'static, ()>,
     keepalive: Keepalive,

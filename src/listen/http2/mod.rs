@@ -11,6 +11,7 @@
 
 mod connection;
 mod cork;
+mod corked_writer;
 mod keepalive;
 mod preface;
 mod send_window;

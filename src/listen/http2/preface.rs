@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use h2::server::{self, Connection};
 
-use super::cork::CorkedWriter;
+use super::corked_writer::CorkedWriter;
 use crate::limits::Limits;
 use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::timeouts::ConnectionTimeouts;
