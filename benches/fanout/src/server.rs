@@ -1,10 +1,12 @@
 //! The servers that are compared: how each is started on its core, and what its clients request.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::compression::body::ContentSettings;
@@ -286,9 +288,16 @@ pub fn find(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// Returns a port that nobody uses now.
+/// Returns a port that nobody uses now and that this process has not returned before: the kernel may give a closed one again.
 pub fn free_port() -> Outcome<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static RETURNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut returned = RETURNED.lock().map_err(|_| "a thread panicked")?;
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        if returned.insert(port) {
+            return Ok(port);
+        }
+    }
 }
 
 /// Waits until somebody listens.
