@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::control::Instruction;
 use crate::plan::{PROXIES_SHARE, Run};
+use crate::report::Row;
 use crate::server::{Kind, ServerSettings};
-use crate::table::{ONE_WORKER, SHARED_WORKER, TWO_WORKERS};
+use crate::table::{ONE_WORKER, TWO_WORKERS};
 use crate::workload::Workload;
 
 /// The number of writes in each cell, unless the rate is the variable.
@@ -47,6 +48,7 @@ impl Run {
                 pace: Instruction::Rate(writes / clients as f64),
                 filled,
                 window: self.size.window.min(Duration::from_millis(1500)),
+                side_core: None,
             };
             // What the kernel, its caches and the machine's mood make of it is in the ceiling as well.
             if is_one_stream {
@@ -57,8 +59,8 @@ impl Run {
         Ok(())
     }
 
-    /// One stream with one worker on its own core, with one on the clients' core, and with two, one on each. What it costs to share
-    /// a core with the clients is in the second as well. They are asked for no more than plain proxies are.
+    /// One stream with one worker, and with two, each on a core. Either way half of the clients are on either core, because a
+    /// delivery to a client on the same core costs the server less. They are asked for no more than plain proxies are.
     pub fn workers(&mut self) -> Outcome<()> {
         let one = self.settings.clone();
         let load_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());
@@ -67,13 +69,13 @@ impl Run {
             return Ok(());
         };
         let asked = self.calibrate(&one, PROXIES_SHARE);
-        let shared = ServerSettings { core: load_core, ..one.clone() };
         let two = ServerSettings { second_core: Some(load_core), ..one.clone() };
         self.rounds(|run, round| {
-            for (name, settings) in [(ONE_WORKER, &one), (SHARED_WORKER, &shared), (TWO_WORKERS, &two)] {
-                run.fan_out_as(name, Kind::Rillgate, settings, round, 0, asked)?;
-            }
-            Ok(())
+            let workload = Workload { side_core: Some(one.core), ..run.fan_out_workload(0, asked) };
+            [(ONE_WORKER, &one), (TWO_WORKERS, &two)].into_iter().try_for_each(|(name, settings)| {
+                let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(name, round) };
+                run.measure(Kind::Rillgate, settings, row, &workload)
+            })
         })
     }
 
@@ -89,7 +91,8 @@ impl Run {
                     spacing: Duration::from_millis(10),
                     period: Duration::from_millis(500),
                 };
-                let workload = Workload { connections, h2_streams: 0, pace, filled: 0, window: self.size.window };
+                let window = self.size.window;
+                let workload = Workload { connections, h2_streams: 0, pace, filled: 0, window, side_core: None };
                 self.row(Kind::Rillgate, &settings, round, &workload)?;
             }
         }

@@ -30,6 +30,7 @@ mod report;
 mod scan;
 mod server;
 mod settings;
+mod side_load;
 mod sizes;
 mod storm;
 mod table;

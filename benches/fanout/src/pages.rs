@@ -60,7 +60,7 @@ fn figures(folder: &Path) -> String {
         ("plain", "HTTP/1.1 in the clear"),
         ("h2", "HTTP/2 over TLS; the ceiling speaks HTTP/1.1"),
         ("overload", "A million deliveries a second asked of one core, over TLS"),
-        ("workers", "One worker, and two of which one shares the clients' core; HTTP/1.1 over TLS"),
+        ("workers", "One worker, and two, with clients on both cores; HTTP/1.1 over TLS"),
         ("replay", "Clients come back with `Last-Event-ID` and get 100 events each, over TLS, handshakes included"),
         (
             "proxies",

@@ -65,7 +65,7 @@ scenarios, about two minutes each; without any, all of them:
   proxies   nginx, haproxy, caddy with a connection to the producer for each client, beside rillgate; half the clients
   growth    clients x streams, rates, long logs, many routes: rillgate, one round
   gather    a producer in trains of events, with and without delivery.gather: rillgate
-  workers   one stream with one worker and with two, the second on the clients' core: rillgate
+  workers   one stream with one worker and with two, each on a core, half of the clients on either: rillgate
   sizes     memory and descriptors of idle clients, streams, events, routes: rillgate, one round
   abuse     attacks beside 200 honest clients: rillgate, nginx where it can be attacked so; ten minutes, not part of all
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
@@ -296,24 +296,16 @@ impl Run {
         h2_streams: usize,
         asked: Asked,
     ) -> Outcome<()> {
-        self.fan_out_as(kind.name(), kind, settings, round, h2_streams, asked)
+        let workload = self.fan_out_workload(h2_streams, asked);
+        let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(kind.name(), round) };
+        self.measure(kind, settings, row, &workload)
     }
 
-    /// The same with a name of its own.
-    pub fn fan_out_as(
-        &mut self,
-        name: &'static str,
-        kind: Kind,
-        settings: &ServerSettings,
-        round: usize,
-        h2_streams: usize,
-        asked: Asked,
-    ) -> Outcome<()> {
+    /// Returns the workload of all clients at this rate.
+    pub fn fan_out_workload(&self, h2_streams: usize, asked: Asked) -> Workload {
         let connections = self.size.clients / h2_streams.max(1);
         let (pace, window) = (Instruction::Rate(asked.rate), self.size.window);
-        let workload = Workload { connections, h2_streams, pace, filled: 0, window };
-        let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(name, round) };
-        self.measure(kind, settings, row, &workload)
+        Workload { connections, h2_streams, pace, filled: 0, window, side_core: None }
     }
 
     /// Measures a server under a workload and keeps the row.
@@ -321,7 +313,8 @@ impl Run {
         self.measure(kind, settings, Row::new(kind.name(), round), workload)
     }
 
-    fn measure(&mut self, kind: Kind, settings: &ServerSettings, mut row: Row, workload: &Workload) -> Outcome<()> {
+    /// Measures a server under a workload and keeps this row.
+    pub fn measure(&mut self, kind: Kind, settings: &ServerSettings, mut row: Row, workload: &Workload) -> Outcome<()> {
         (row.streams, row.log, row.routes) = (settings.streams, settings.log, settings.routes);
         row.gather_ms = settings.gather.as_millis() as u64;
         (row.clients, row.h2_streams) = (workload.connections.max(1), workload.h2_streams);

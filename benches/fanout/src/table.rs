@@ -12,13 +12,10 @@ pub struct Results {
     machine: Value,
 }
 
-/// The gateway with one worker on a core of its own.
+/// The gateway with one worker.
 pub const ONE_WORKER: &str = "rillgate";
 
-/// The gateway with one worker on the clients' core.
-pub const SHARED_WORKER: &str = "rillgate, clients' core";
-
-/// The gateway with two workers, of which one shares the clients' core.
+/// The gateway with two workers, each on a core.
 pub const TWO_WORKERS: &str = "rillgate, two workers";
 
 /// The figure that servers are compared by.
@@ -102,12 +99,6 @@ impl Results {
     }
 }
 
-/// The cost with two workers relative to the mean of one worker on either core, round by round.
-fn workers_ratios(kept: &Results) -> Vec<f64> {
-    let to = |server| kept.ratios(TWO_WORKERS, 0, server, CPU);
-    to(ONE_WORKER).iter().zip(to(SHARED_WORKER)).map(|(one, shared)| 2.0 / (1.0 / one + 1.0 / shared)).collect()
-}
-
 /// Returns the median; of an even number of values the upper one, which is the worse.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -126,7 +117,7 @@ pub fn goals(folder: &Path) -> String {
         ("HTTP/2, 1 stream a connection / ceiling of HTTP/1.1", h2.ratios("rillgate", 1, "ceiling", CPU), 1.15, 1.0),
         ("HTTP/2, 6 streams / the same", h2.ratios("rillgate", 6, "ceiling", CPU), 0.30, 0.20),
         ("HTTP/2, 100 streams / the same", h2.ratios("rillgate", 100, "ceiling", CPU), 0.12, 0.05),
-        ("one stream, two workers / one, CPU per delivery", workers_ratios(&workers), 1.0, 0.97),
+        ("one stream, two workers / one, CPU per delivery", workers.ratios(TWO_WORKERS, 0, ONE_WORKER, CPU), 1.0, 0.97),
         ("KiB (PSS) of an idle client, HTTP/1.1 over TLS", tls.figures("rillgate", 0, "idle_kib"), 7.5, 4.0),
         ("KiB of an idle connection, HTTP/2, 1 stream", h2.figures("rillgate", 1, "idle_kib"), 25.0, 20.0),
         (

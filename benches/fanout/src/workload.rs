@@ -9,6 +9,7 @@ use crate::process;
 use crate::producer;
 use crate::report::Row;
 use crate::server::Server;
+use crate::side_load::SideLoad;
 
 /// The clients of a run, and their requests.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub struct Workload {
     pub filled: usize,
     /// The length of the measurement.
     pub window: Duration,
+    /// A core for half of the clients; the others, whose connecting and latency the row has, are where the harness is.
+    pub side_core: Option<usize>,
 }
 
 impl Workload {
@@ -41,6 +44,8 @@ impl Workload {
             self.fill(server, &mut load, &mut client_settings, row)?;
         }
         let _held = open_idle_streams(server, connections * self.h2_streams.max(1))?;
+        let side = self.connect_side(&client_settings)?;
+        let connections = if side.is_some() { connections - connections / 2 } else { connections };
 
         let processes = server.processes();
         let before = (process::cpu_seconds(&processes), process::pss_kib(&processes)?);
@@ -53,6 +58,8 @@ impl Workload {
         server.send(self.pace)?;
         load.receive((self.window / 2).min(Duration::from_secs(1)))?;
         load.tally.restart();
+        let side_events = || side.as_ref().map_or(0, SideLoad::events);
+        let side_before = side_events();
         let (cpu, busy, start) = (process::cpu_seconds(&processes), server.core_seconds()?, Instant::now());
         load.receive(self.window)?;
         // A machine that does something else may let nothing pass in a short window.
@@ -61,9 +68,10 @@ impl Workload {
         }
         let seconds = start.elapsed().as_secs_f64();
         let cpu = process::cpu_seconds(&processes) - cpu;
+        let events = load.tally.events + side_events() - side_before;
         row.other_share = (server.core_seconds()? - busy - cpu) / seconds;
-        row.cpu_per_million = cpu * 1e6 / load.tally.events.max(1) as f64;
-        row.deliveries_per_second = load.tally.events as f64 / seconds;
+        row.cpu_per_million = cpu * 1e6 / events.max(1) as f64;
+        row.deliveries_per_second = events as f64 / seconds;
         row.core_share = cpu / seconds;
         row.received(&load);
         row.active_kib = (process::pss_kib(&processes)? - before.1) / connections as f64;
@@ -73,8 +81,17 @@ impl Workload {
 
         // After the last events have arrived, all clients must have what the producer has sent.
         server.send(Instruction::Rate(0.0))?;
-        load.settle(server.sent()?, Duration::from_secs(15))?;
-        load.verdict()
+        let sent = server.sent()?;
+        for mut load in [Some(load), side.map(SideLoad::stop).transpose()?].into_iter().flatten() {
+            load.settle(sent, Duration::from_secs(15))?;
+            load.verdict()?;
+        }
+        Ok(())
+    }
+
+    fn connect_side(&self, client_settings: &ClientSettings) -> Outcome<Option<SideLoad>> {
+        let half = self.connections / 2;
+        self.side_core.map(|core| SideLoad::connect(core, client_settings.clone(), half)).transpose()
     }
 
     /// Fills the log. Later clients resume after its newest event, so that the gateway looks it up.
