@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::control::Instruction;
-use crate::plan::{PROXIES_SHARE, Run};
+use crate::plan::{Run, WORKERS_SHARE};
 use crate::report::Row;
 use crate::server::{Kind, ServerSettings};
 use crate::table::{ONE_WORKER, TWO_WORKERS};
@@ -60,7 +60,7 @@ impl Run {
     }
 
     /// One stream with one worker, and with two, each on a core. Either way half of the clients are on either core, because a
-    /// delivery to a client on the same core costs the server less. They are asked for no more than plain proxies are.
+    /// delivery to a client on the same core costs the server less. They are asked for less than other servers, for that reason.
     pub fn workers(&mut self) -> Outcome<()> {
         let one = self.settings.clone();
         let load_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());
@@ -68,7 +68,7 @@ impl Run {
             println!("two workers take two cores: SERVER_CORE and LOAD_CORE");
             return Ok(());
         };
-        let asked = self.calibrate(&one, PROXIES_SHARE);
+        let asked = self.calibrate(&one, WORKERS_SHARE);
         let two = ServerSettings { second_core: Some(load_core), ..one.clone() };
         self.rounds(|run, round| {
             let workload = Workload { side_core: Some(one.core), ..run.fan_out_workload(0, asked) };

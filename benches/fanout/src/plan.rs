@@ -51,6 +51,9 @@ pub const CEILING_SHARE: f64 = 0.6;
 /// The same for plain proxies: 60 % would be more than most of them can do.
 pub const PROXIES_SHARE: f64 = 0.3;
 
+/// The same for a gateway that shares its cores with the clients.
+pub const WORKERS_SHARE: f64 = 0.5;
+
 /// The folder of the stored results.
 pub const RESULTS: &str = "benches/results";
 
