@@ -168,6 +168,10 @@ fn check(member: &Arc<Member>, owning: &Arc<Owning>) -> BoxFuture<'static, Resul
 async fn verify(member: &Member, owning: &Owning, waits_for_log: bool) -> Result<(), Fenced> {
     let (context, log) = (member.context(), member.log_id());
     let begun = Instant::now();
+    // Other gateways may tell a record on its way before this one knows that it is stored, and a leader that was deposed
+    // does not show it.
+    let in_flight_after = member.is_in_flight().then(|| member.place().sequence);
+    let is_under_way = || member.is_in_flight() && in_flight_after == Some(member.place().sequence);
     loop {
         match context.engine.newest(log).await {
             Err(error) => context.count_error(&error),
@@ -188,8 +192,15 @@ async fn verify(member: &Member, owning: &Owning, waits_for_log: bool) -> Result
                 if head.epoch != place.epoch() || head.node() != place.node() {
                     return Err(Fenced);
                 }
+                if !waits_for_log {
+                    return Ok(());
+                }
+                while is_under_way() {
+                    sleep(APPEND_PAUSE).await;
+                }
                 // What was stored is told by the ingest, which may not know of the answer yet.
-                while waits_for_log && (member.place().sequence < newest.sequence || !owning.has_appended(head.end())) {
+                let end = head.end().max(member.place().end());
+                while member.place().sequence < newest.sequence || !owning.has_appended(end) {
                     sleep(APPEND_PAUSE).await;
                 }
                 return Ok(());
