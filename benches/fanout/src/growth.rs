@@ -60,7 +60,8 @@ impl Run {
     }
 
     /// One stream with one worker, and with two, each on a core. Either way half of the clients are on either core, because a
-    /// delivery to a client on the same core costs the server less. They are asked for less than other servers, for that reason.
+    /// delivery to a client on the same core costs the server less. They are asked for less than other
+    /// servers, because the clients take a part of both cores.
     pub fn workers(&mut self) -> Outcome<()> {
         let one = self.settings.clone();
         let load_core = std::env::var("LOAD_CORE").ok().and_then(|core| core.parse().ok());

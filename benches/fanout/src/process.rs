@@ -25,6 +25,15 @@ pub fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// Moves a thread to a core, or all threads of its process.
+pub fn move_to_core(id: &str, moves_all: bool, core: &str) -> Outcome<()> {
+    let moved = Command::new("taskset").args(moves_all.then_some("-a")).args(["-c", "-p", core, id]).output()?;
+    match moved.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&moved.stderr).trim().into()),
+    }
+}
+
 /// Kills all processes that this one has started, and those that they have started.
 pub fn kill_children() {
     for process in tree(std::process::id()).into_iter().skip(1) {

@@ -1,7 +1,6 @@
 //! Clients that share the server's core, in a thread of their own.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::load::{ClientSettings, Load};
+use crate::process;
 
 /// Clients in a thread on one core, which receive until they are taken over or dropped.
 pub struct SideLoad {
@@ -80,12 +80,8 @@ fn run(
 
 fn move_this_thread(core: usize) -> Outcome<()> {
     let task = fs::read_link("/proc/thread-self")?;
-    let id = task.file_name().ok_or("a thread without an id")?;
-    let moved = Command::new("taskset").args(["-c", "-p"]).arg(core.to_string()).arg(id).output()?;
-    match moved.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&moved.stderr).trim().into()),
-    }
+    let id = task.file_name().and_then(|id| id.to_str()).ok_or("a thread without an id")?;
+    process::move_to_core(id, false, &core.to_string())
 }
 
 fn joined(thread: JoinHandle<Result<Load, String>>) -> Outcome<Load> {

@@ -224,13 +224,8 @@ fn on_all_cores(program: &std::path::Path) -> std::process::Command {
 
 /// Moves all threads of a process to the core that a variable names.
 fn move_to_core(process: u32, variable: &str) -> Outcome<()> {
-    let Some(core) = std::env::var_os(variable) else { return Ok(()) };
-    let mut command = std::process::Command::new("taskset");
-    let moved = command.args(["-a", "-c", "-p"]).arg(core).arg(process.to_string()).output()?;
-    match moved.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&moved.stderr).trim().into()),
-    }
+    let Ok(core) = std::env::var(variable) else { return Ok(()) };
+    process::move_to_core(&process.to_string(), true, &core)
 }
 
 /// Returns a free port of 127.0.0.1.
