@@ -27,7 +27,7 @@ use super::live_policy::LivePolicy;
 use super::log::{Entry, EventLog, Ids, Offset};
 use super::persistence::LogPersister;
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
-use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
+use super::read::{IdFrameCache, LatestBatch, LatestGuard, ReadBatch, ReadBatchBuilder, WaiterSet};
 use super::shared_log::SharedLog;
 use super::stored_requests::OpeningRequest;
 use super::stream_memory::StreamMemory;
@@ -237,7 +237,7 @@ impl EventStream {
     fn evict_by<T>(&self, evict: impl FnOnce(&mut EventLog) -> T) -> T {
         let mut log = self.log.write();
         let evicted = evict(&mut log);
-        if self.latest.load().as_ref().is_some_and(|latest| latest.start() < log.start()) {
+        if self.latest.load().as_ref().is_some_and(|latest| latest.start < log.start()) {
             self.latest.store(None);
         }
         // The latest batch was not a reader.
@@ -248,7 +248,7 @@ impl EventStream {
 
     /// Returns the latest batch if it is exactly what a reader at this offset lacks. Takes no lock.
     pub(super) fn latest(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
-        self.latest.load().as_ref()?.batch_at(at, bytes, events)
+        LatestGuard::new(&self.latest, at, bytes, events).map(ReadBatch::from)
     }
 
     /// Returns the log's entries in a content coding, for a reader that takes it.
@@ -273,7 +273,7 @@ impl EventStream {
                 log.append(entry);
             }
             // Never hand out entries that are already evicted.
-            let latest = LatestBatch::new(start, published).filter(|latest| latest.start() >= log.start());
+            let latest = published.finish_latest(start).filter(|latest| latest.start >= log.start());
             self.latest.store(latest.map(Arc::new));
             // The batch before held some of the entries that were evicted, and was not a reader.
             log.sweep_evicted();

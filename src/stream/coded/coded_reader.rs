@@ -62,7 +62,7 @@ impl CodedReader {
     /// Encodes a batch. It has as many frames as before.
     pub fn batch(&mut self, stream: &EventStream, batch: ReadBatch, now: Instant) -> ReadBatch {
         let frames = match &batch.offsets {
-            BatchOffsets::Consecutive(first) => self.entries(stream, *first, &batch.frames, now),
+            BatchOffsets::Consecutive(first) => self.entries(stream, *first, &batch.frames, now).into(),
             BatchOffsets::None => batch.frames.iter().map(|frame| self.own_frame(frame)).collect(),
             BatchOffsets::Each(offsets) => {
                 let mut offsets = offsets.iter();

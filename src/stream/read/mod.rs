@@ -16,7 +16,7 @@ mod waiters;
 pub(crate) use backlog::Backlog;
 pub(super) use backlog::{CatchUpState, CaughtUp};
 pub(crate) use id_frame::IdFrameCache;
-pub(super) use latest_batch::LatestBatch;
+pub(super) use latest_batch::{LatestBatch, LatestGuard};
 pub(crate) use read_batch::ReadBatchBuilder;
 pub use read_batch::{BatchOffsets, ReadBatch};
 pub(crate) use reader_info::{Client, ReaderInfo};

@@ -1,22 +1,64 @@
 //! A batch of entries on their way to a reader.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::latest_batch::{LatestBatch, LatestGuard};
 use crate::sse::Frame;
 use crate::stream::log::{Entry, Offset};
 
 /// Entries taken from the log.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ReadBatch {
     /// Their frames, in order.
-    pub frames: Arc<[Frame]>,
+    pub frames: BatchFrames,
     /// The number of events among them.
     pub events: u64,
     /// The time at which the oldest of them was received.
     pub oldest: Option<Instant>,
     /// Their offsets in the log.
     pub offsets: BatchOffsets,
+}
+
+impl From<LatestGuard> for ReadBatch {
+    fn from(latest: LatestGuard) -> Self {
+        let LatestBatch { start, events, oldest, .. } = *latest;
+        let offsets = BatchOffsets::Consecutive(start);
+        Self { frames: BatchFrames::Latest(latest), events, oldest, offsets }
+    }
+}
+
+/// The frames of a batch.
+#[derive(Debug)]
+pub enum BatchFrames {
+    /// Those of the stream's latest batch.
+    Latest(LatestGuard),
+    /// Others.
+    Other(Arc<[Frame]>),
+}
+
+impl Deref for BatchFrames {
+    type Target = [Frame];
+
+    fn deref(&self) -> &[Frame] {
+        match self {
+            Self::Latest(batch) => &batch.frames,
+            Self::Other(frames) => frames,
+        }
+    }
+}
+
+impl<T: Into<Arc<[Frame]>>> From<T> for BatchFrames {
+    fn from(frames: T) -> Self {
+        Self::Other(frames.into())
+    }
+}
+
+impl FromIterator<Frame> for BatchFrames {
+    fn from_iter<I: IntoIterator<Item = Frame>>(frames: I) -> Self {
+        Self::Other(frames.into_iter().collect())
+    }
 }
 
 /// The offsets in the log of the frames of a batch.
@@ -71,9 +113,11 @@ impl ReadBatchBuilder {
         self.add(entry.frame.clone(), entry.is_event());
     }
 
-    /// Returns the bytes added so far.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// Returns the batch of entries published from `start` on. Returns `None` if there are none.
+    pub(crate) fn finish_latest(self, start: Offset) -> Option<LatestBatch> {
+        let Self { frames, bytes, events, oldest } = self;
+        let frames = frames.into_boxed_slice();
+        (!frames.is_empty()).then_some(LatestBatch { start, bytes, frames, events, oldest })
     }
 
     /// Returns the batch of frames with these offsets.
