@@ -48,7 +48,7 @@ impl Run {
                 pace: Instruction::Rate(writes / clients as f64),
                 filled,
                 window: self.size.window.min(Duration::from_millis(1500)),
-                side_core: None,
+                cores: None,
             };
             // What the kernel, its caches and the machine's mood make of it is in the ceiling as well.
             if is_one_stream {
@@ -60,7 +60,8 @@ impl Run {
     }
 
     /// One stream with one worker, and with two, each on a core. Either way half of the clients are on either core, because a
-    /// delivery to a client on the same core costs the server less. They are asked for less than other
+    /// delivery to a client on the same core costs the server less; and the clients of the two workers are in loads of their
+    /// own, because two workers that wake one load wait for each other in the kernel. They are asked for less than other
     /// servers, because the clients take a part of both cores.
     pub fn workers(&mut self) -> Outcome<()> {
         let one = self.settings.clone();
@@ -72,7 +73,7 @@ impl Run {
         let asked = self.calibrate(&one, WORKERS_SHARE);
         let two = ServerSettings { second_core: Some(load_core), ..one.clone() };
         self.rounds(|run, round| {
-            let workload = Workload { side_core: Some(one.core), ..run.fan_out_workload(0, asked) };
+            let workload = Workload { cores: Some([one.core, load_core]), ..run.fan_out_workload(0, asked) };
             [(ONE_WORKER, &one), (TWO_WORKERS, &two)].into_iter().try_for_each(|(name, settings)| {
                 let row = Row { ceiling_share: asked.ceiling_share, ..Row::new(name, round) };
                 run.measure(Kind::Rillgate, settings, row, &workload)
@@ -93,7 +94,7 @@ impl Run {
                     period: Duration::from_millis(500),
                 };
                 let window = self.size.window;
-                let workload = Workload { connections, h2_streams: 0, pace, filled: 0, window, side_core: None };
+                let workload = Workload { connections, h2_streams: 0, pace, filled: 0, window, cores: None };
                 self.row(Kind::Rillgate, &settings, round, &workload)?;
             }
         }

@@ -14,6 +14,7 @@ use crate::http1::{self, ReadState, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
 use crate::scan::{Ids, Scan};
+use crate::turns::Turns;
 
 /// The number and kind of the clients.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct ClientSettings {
     pub first: u64,
     /// The contents that are read instead of numbered events, over HTTP/1.1.
     pub content: Option<ContentSettings>,
+    /// This load's turns to connect, if several connect in turn.
+    pub turns: Option<Turns>,
 }
 
 /// The clients.
@@ -76,25 +79,41 @@ impl Load {
     /// Connects `count` clients and waits until all have been answered. Returns the time that this took.
     pub fn connect(&mut self, client_settings: &ClientSettings, count: usize, timeout: Duration) -> Outcome<Duration> {
         let start = Instant::now();
+        let connected = self.connect_until(client_settings, count, start + timeout);
+        if let (Some(turns), Err(error)) = (&client_settings.turns, &connected) {
+            turns.abandon(&error.to_string());
+        }
+        connected.map(|()| start.elapsed())
+    }
+
+    fn connect_until(&mut self, client_settings: &ClientSettings, count: usize, until: Instant) -> Outcome<()> {
         let (first, wanted) = (self.clients.len(), self.open + count * client_settings.h2_streams.max(1));
         while self.open < wanted {
             let begun = self.clients.len() - first;
             let answered = begun
                 .saturating_sub((wanted - self.open).div_ceil(client_settings.h2_streams.max(1)) - (count - begun));
             for _ in 0..AT_ONCE.saturating_sub(begun - answered).min(count - begun) {
+                while !client_settings.turns.as_ref().map_or(Ok(true), Turns::is_due)? {
+                    self.turn(Duration::ZERO)?;
+                    self.check_connecting(wanted, until)?;
+                }
                 self.begin(client_settings)?;
+                client_settings.turns.iter().for_each(Turns::end);
             }
             self.turn(Duration::from_millis(10))?;
-            if self.lost > 0 {
-                return Err(
-                    format!("{} clients lost: {}", self.lost, self.first_error.as_deref().unwrap_or("?")).into()
-                );
-            }
-            if start.elapsed() > timeout {
-                return Err(format!("{} of {wanted} responses after {timeout:?}", self.open).into());
-            }
+            self.check_connecting(wanted, until)?;
         }
-        Ok(start.elapsed())
+        Ok(())
+    }
+
+    fn check_connecting(&self, wanted: usize, until: Instant) -> Outcome<()> {
+        if self.lost > 0 {
+            return Err(format!("{} clients lost: {}", self.lost, self.first_error.as_deref().unwrap_or("?")).into());
+        }
+        if Instant::now() > until {
+            return Err(format!("{} of {wanted} responses in time", self.open).into());
+        }
+        Ok(())
     }
 
     fn begin(&mut self, client_settings: &ClientSettings) -> Outcome<()> {
@@ -274,6 +293,7 @@ mod tests {
             ids: Ids::Producers,
             first: 1,
             content: None,
+            turns: None,
         };
         let mut load = Load::new().expect("a load");
         load.connect(&client_settings, 2, Duration::from_secs(10)).expect("clients");

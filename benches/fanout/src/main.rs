@@ -34,6 +34,7 @@ mod side_load;
 mod sizes;
 mod storm;
 mod table;
+mod turns;
 mod workload;
 
 use std::path::Path;

@@ -308,7 +308,7 @@ impl Run {
     pub fn fan_out_workload(&self, h2_streams: usize, asked: Asked) -> Workload {
         let connections = self.size.clients / h2_streams.max(1);
         let (pace, window) = (Instruction::Rate(asked.rate), self.size.window);
-        Workload { connections, h2_streams, pace, filled: 0, window, side_core: None }
+        Workload { connections, h2_streams, pace, filled: 0, window, cores: None }
     }
 
     /// Measures a server under a workload and keeps the row.

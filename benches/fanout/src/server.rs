@@ -192,7 +192,7 @@ impl Server {
         let fields = token.chain(accepted).collect();
         let paths = (0..self.settings.streams).map(|stream| format!("/feed/{stream}")).collect();
         let ids = if self.kind == Kind::Nchan { Ids::Seconds } else { Ids::Producers };
-        Ok(ClientSettings { to: self.to, tls, h2_streams, paths, fields, ids, first: 1, content })
+        Ok(ClientSettings { to: self.to, tls, h2_streams, paths, fields, ids, first: 1, content, turns: None })
     }
 
     /// Returns the sum of one of the gateway's metrics.

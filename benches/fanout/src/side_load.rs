@@ -1,9 +1,9 @@
-//! Clients that share the server's core, in a thread of their own.
+//! Clients in a thread of their own, on a given core.
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::process;
 /// Clients in a thread on one core, which receive until they are taken over or dropped.
 pub struct SideLoad {
     running: Running,
+    is_connected: Receiver<()>,
     thread: JoinHandle<Result<Load, String>>,
 }
 
@@ -33,18 +34,23 @@ impl Drop for Running {
 }
 
 impl SideLoad {
-    /// Connects `count` clients from a thread on `core`.
-    pub fn connect(core: usize, client_settings: ClientSettings, count: usize) -> Outcome<Self> {
+    /// Starts to connect `count` clients from a thread on `core`.
+    pub fn start(core: usize, client_settings: ClientSettings, count: usize) -> Self {
         let shared = Arc::new(Shared::default());
         let (connected, is_connected) = mpsc::channel();
         let thread = std::thread::spawn({
             let shared = shared.clone();
             move || run(core, &client_settings, count, &shared, &connected).map_err(|error| error.to_string())
         });
-        match is_connected.recv() {
-            Ok(()) => Ok(Self { running: Running(shared), thread }),
+        Self { running: Running(shared), is_connected, thread }
+    }
+
+    /// Waits until all clients are connected.
+    pub fn connected(self) -> Outcome<Self> {
+        match self.is_connected.recv() {
+            Ok(()) => Ok(self),
             // The thread has ended and says why.
-            Err(_) => Err(joined(thread).err().unwrap_or_else(|| "not connected".into())),
+            Err(_) => Err(self.stop().err().unwrap_or_else(|| "not connected".into())),
         }
     }
 

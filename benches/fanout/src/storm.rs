@@ -41,6 +41,7 @@ pub fn come(arguments: Vec<String>) -> Outcome<()> {
         ids: Ids::Producers,
         first: 1,
         content: None,
+        turns: None,
     };
     let start = Instant::now();
     std::thread::scope(|scope| {

@@ -10,6 +10,7 @@ use crate::producer;
 use crate::report::Row;
 use crate::server::Server;
 use crate::side_load::SideLoad;
+use crate::turns::Turns;
 
 /// The clients of a run, and their requests.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +25,9 @@ pub struct Workload {
     pub filled: usize,
     /// The length of the measurement.
     pub window: Duration,
-    /// A core for half of the clients; the others, whose connecting and latency the row has, are where the harness is.
-    pub side_core: Option<usize>,
+    /// Four loads: two on each of these cores, with the harness's own on the second. Connecting times and latencies are
+    /// those of its clients.
+    pub cores: Option<[usize; 2]>,
 }
 
 impl Workload {
@@ -34,7 +36,9 @@ impl Workload {
     /// # Errors
     /// Returns an error if the server is unreachable, or the fault that [`Load::verdict`] finds after the row is filled.
     pub fn measure(&self, server: &mut Server, row: &mut Row) -> Outcome<()> {
-        let connections = self.connections.max(1);
+        let loads = 1 + self.side_cores().len();
+        let per_load = (self.connections / loads).max(1);
+        let connections = per_load * loads;
         (row.clients, row.h2_streams) = (connections, self.h2_streams);
         let mut client_settings = server.client_settings(self.h2_streams)?;
         let mut load = Load::new()?;
@@ -44,12 +48,11 @@ impl Workload {
             self.fill(server, &mut load, &mut client_settings, row)?;
         }
         let _held = open_idle_streams(server, connections * self.h2_streams.max(1))?;
-        let side = self.connect_side(&client_settings)?;
-        let connections = if side.is_some() { connections - connections / 2 } else { connections };
-
         let processes = server.processes();
         let before = (process::cpu_seconds(&processes), process::pss_kib(&processes)?);
-        row.connect_seconds = load.connect(&client_settings, connections, Duration::from_secs(60))?.as_secs_f64();
+        let sides = self.start_sides(&mut client_settings, per_load);
+        row.connect_seconds = load.connect(&client_settings, per_load, Duration::from_secs(60))?.as_secs_f64();
+        let sides = sides.into_iter().map(SideLoad::connected).collect::<Outcome<Vec<_>>>()?;
         load.receive(Duration::from_millis(500).min(self.window))?;
         let processes = server.processes();
         row.connect_micros = (process::cpu_seconds(&processes) - before.0) * 1e6 / connections as f64;
@@ -58,7 +61,7 @@ impl Workload {
         server.send(self.pace)?;
         load.receive((self.window / 2).min(Duration::from_secs(1)))?;
         load.tally.restart();
-        let side_events = || side.as_ref().map_or(0, SideLoad::events);
+        let side_events = || sides.iter().map(SideLoad::events).sum::<u64>();
         let side_before = side_events();
         let (cpu, busy, start) = (process::cpu_seconds(&processes), server.core_seconds()?, Instant::now());
         load.receive(self.window)?;
@@ -82,16 +85,29 @@ impl Workload {
         // After the last events have arrived, all clients must have what the producer has sent.
         server.send(Instruction::Rate(0.0))?;
         let sent = server.sent()?;
-        for mut load in [Some(load), side.map(SideLoad::stop).transpose()?].into_iter().flatten() {
+        let sides = sides.into_iter().map(SideLoad::stop).collect::<Outcome<Vec<_>>>()?;
+        for mut load in std::iter::once(load).chain(sides) {
             load.settle(sent, Duration::from_secs(15))?;
             load.verdict()?;
         }
         Ok(())
     }
 
-    fn connect_side(&self, client_settings: &ClientSettings) -> Outcome<Option<SideLoad>> {
-        let half = self.connections / 2;
-        self.side_core.map(|core| SideLoad::connect(core, client_settings.clone(), half)).transpose()
+    /// Returns the cores of the loads beside the harness's own, in the order in which they connect after it.
+    fn side_cores(&self) -> Vec<usize> {
+        // A server that deals connections out to two workers gives each the clients of one load on either core.
+        self.cores.map_or(Vec::new(), |[side, own]| vec![own, side, side])
+    }
+
+    /// Starts the loads beside the harness's own, each with `count` clients. They connect in turn.
+    fn start_sides(&self, client_settings: &mut ClientSettings, count: usize) -> Vec<SideLoad> {
+        let cores = self.side_cores();
+        let mut turns = Turns::of(1 + cores.len());
+        client_settings.turns = turns.next();
+        let start = |(core, turns)| {
+            SideLoad::start(core, ClientSettings { turns: Some(turns), ..client_settings.clone() }, count)
+        };
+        cores.into_iter().zip(turns).map(start).collect()
     }
 
     /// Fills the log. Later clients resume after its newest event, so that the gateway looks it up.

@@ -89,6 +89,7 @@ impl Trial {
             ids: Ids::Producers,
             first: 1,
             content: None,
+            turns: None,
         };
         let mut readers = Readers::connect(&client_settings, self.readers)?;
         producer.control.send(Instruction::Rate(10.0))?;

@@ -135,6 +135,7 @@ impl Gateways {
             ids: Ids::Producers,
             first: 1,
             content: None,
+            turns: None,
         }
     }
 

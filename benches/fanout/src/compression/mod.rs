@@ -123,7 +123,7 @@ impl Run {
             pace: Instruction::Rate(asked.rate),
             filled: 0,
             window: self.size.window,
-            side_core: None,
+            cores: None,
         };
         let mut row = Row::new(Kind::Rillgate.name(), 1);
         workload.measure(&mut Server::start(Kind::Rillgate, &settings)?, &mut row)?;

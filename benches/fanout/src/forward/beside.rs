@@ -44,6 +44,7 @@ pub fn measure(settings: &ServerSettings, scale: &Scale) -> Outcome<Value> {
         ids: Ids::Producers,
         first: 1,
         content: None,
+        turns: None,
     };
     let mut readers = Load::new()?;
     readers.connect(&client_settings, scale.readers, Duration::from_secs(20))?;
