@@ -18,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
+use super::batch::{LatestBatch, LatestGuard, ReadBatch, ReadBatchBuilder};
 use super::coded::{CodedLog, CodedLogs, CodingWindow};
 use super::event_rate::EventRate;
 use super::incarnation::Incarnation;
@@ -27,7 +28,7 @@ use super::live_policy::LivePolicy;
 use super::log::{Entry, EventLog, Ids, Offset};
 use super::persistence::LogPersister;
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
-use super::read::{IdFrameCache, LatestBatch, LatestGuard, ReadBatch, ReadBatchBuilder, WaiterSet};
+use super::read::{IdFrameCache, WaiterSet};
 use super::shared_log::SharedLog;
 use super::stored_requests::OpeningRequest;
 use super::stream_memory::StreamMemory;
@@ -248,7 +249,7 @@ impl EventStream {
 
     /// Returns the latest batch if it is exactly what a reader at this offset lacks. Takes no lock.
     pub(super) fn latest(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
-        LatestGuard::new(&self.latest, at, bytes, events).map(ReadBatch::from)
+        LatestGuard::acquire(&self.latest, at, bytes, events).map(ReadBatch::from)
     }
 
     /// Returns the log's entries in a content coding, for a reader that takes it.

@@ -9,9 +9,11 @@
 //! Readers pull. Publishing appends once and wakes the readers. A reader takes handles to entries when its socket has
 //! room. Replay and live delivery are the same code. Nothing here mentions TLS, tokens or TOML.
 //!
-//! The folders depend on each other in this order: `log` is pure; `feed` appends to it; `read` reads it;
-//! `history` uses the other three to catch up clients whose id is older than the log.
+//! The folders depend on each other in this order: `log` is pure; `feed` appends to it; `batch` has what is read at once;
+//! `read` reads the log; `coded` compresses batches; `history` uses the others to catch up clients whose id is older than
+//! the log.
 
+mod batch;
 mod coded;
 mod event_rate;
 mod event_stream;
@@ -39,6 +41,7 @@ mod stored_requests;
 mod stream_memory;
 mod unread;
 
+pub use batch::{BatchOffsets, ReadBatch};
 pub use coded::{CodedLog, CodedReader, CodingWindow};
 pub use event_rate::EventRate;
 pub use event_stream::EventStream;
@@ -61,7 +64,7 @@ pub use log_store::LogStore;
 pub use persistence::{LogPersister, StoredStream};
 pub use progress::{Condition, Incompletion, Phase, Progress};
 pub(crate) use read::{Backlog, Client, ReaderInfo, WaiterHandle};
-pub use read::{BatchOffsets, ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
+pub use read::{Ready, ReplayCheck, Subscription, Tap, Tapped};
 pub use registry::{EXPIRY_INTERVAL, StreamLimit, Streams};
 pub use shared_feed::SharedFeed;
 pub use shared_log::{ShareRole, SharedLog, StreamShare};

@@ -75,7 +75,8 @@ enum WriteAbort {
 enum SlowStep {
     /// Writes bytes that hyper had not sent yet.
     Leftover(Vec<u8>),
-    /// Writes the rest of a batch, of which so many bytes have been written.
+    /// Writes the rest of a batch, of which so many bytes have been written. It gives the batch up when it is polled first,
+    /// which is at once.
     Remainder(ReadBatch, usize),
     /// Writes a heartbeat.
     Heartbeat,

@@ -8,7 +8,7 @@
 //! A reader holds the log. It is gone with the last one.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +17,10 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 
 use super::generation::{BUFFER, Generation};
-use crate::coding::{Compressor, ContentCoding, ContentSum, SuffixSum};
+use crate::coding::{Compressor, ContentCoding, ContentSum};
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 use crate::sse::Frame;
+use crate::stream::batch::{BatchKey, CodedBatch, CodedGuard, ReaderContext, RecentBatches};
 use crate::stream::log::Offset;
 
 /// The bounds of a generation, whichever is reached first.
@@ -35,27 +36,9 @@ pub struct CodingWindow {
 pub struct CodedLog {
     coding: ContentCoding,
     window: CodingWindow,
+    /// Changed under the lock of the generations.
+    recent: RecentBatches,
     generations: Mutex<Generations>,
-}
-
-/// The context that a reader is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ReaderContext {
-    /// The first entry of the generation, from which on it has read everything.
-    pub(super) generation: Offset,
-    /// The entry that it reads next.
-    pub(super) next: Offset,
-    /// Whether any of the entries has content.
-    pub(super) has_content: bool,
-}
-
-/// Consecutive entries in the form for one kind of reader.
-#[derive(Clone)]
-pub(super) struct CodedBatch {
-    pub(super) frames: Arc<[Frame]>,
-    /// The reader's context after them. `None`: it is in none.
-    pub(super) context: Option<ReaderContext>,
-    pub(super) sum: SuffixSum,
 }
 
 struct Generations {
@@ -66,17 +49,8 @@ struct Generations {
     compressor: Compressor,
     /// Where short compressed forms of entries lie.
     buffer: BytesMut,
-    /// The last batches that were made: nearly all readers take one of them.
-    recent: VecDeque<RecentBatch>,
     bytes: usize,
     charge: Option<MemoryCharge>,
-}
-
-struct RecentBatch {
-    first: Offset,
-    len: usize,
-    context: Option<ReaderContext>,
-    batch: CodedBatch,
 }
 
 impl fmt::Debug for CodedLog {
@@ -94,11 +68,10 @@ impl CodedLog {
             open: None,
             compressor: Compressor::new(coding),
             buffer: BytesMut::with_capacity(BUFFER),
-            recent: VecDeque::new(),
             bytes,
             charge: ledger.map(|ledger| MemoryCharge::new(ledger, MemoryKind::Logs, bytes as u64)),
         };
-        Self { coding, window, generations: Mutex::new(generations) }
+        Self { coding, window, recent: RecentBatches::default(), generations: Mutex::new(generations) }
     }
 
     /// Returns the coding.
@@ -126,20 +99,22 @@ impl CodedLog {
         context: Option<ReaderContext>,
         log_start: impl FnOnce() -> Offset,
         now: Instant,
-    ) -> CodedBatch {
+    ) -> CodedGuard {
         let context = context.filter(|context| context.next == first);
-        let mut generations = self.generations.lock();
-        let is_same =
-            |recent: &&RecentBatch| (recent.first, recent.len, recent.context) == (first, plain.len(), context);
-        if let Some(recent) = generations.recent.iter().find(is_same) {
-            return recent.batch.clone();
+        let key = BatchKey { first, len: plain.len(), context };
+        if let Some(recent) = self.recent.find(key) {
+            return recent;
         }
-        generations.evict_before(log_start());
+        let mut generations = self.generations.lock();
+        // Another reader may have made it meanwhile.
+        if let Some(recent) = self.recent.find(key) {
+            return recent;
+        }
+        let log_start = log_start();
+        generations.evict_before(log_start);
         let batch = self.encode_each(&mut generations, first, plain, context, now);
-        generations.recent.push_front(RecentBatch { first, len: plain.len(), context, batch: batch.clone() });
-        generations.recent.truncate(RECENT_BATCHES);
         generations.update_charge();
-        batch
+        self.recent.push(key, batch, log_start)
     }
 
     fn encode_each(
@@ -236,20 +211,15 @@ impl Generations {
 
     /// Forgets generations that lie before this entry as a whole.
     fn evict_before(&mut self, log_start: Offset) {
-        let mut has_evicted = false;
         while let Some(first) = self.by_start.first_entry() {
             if first.key().0 + first.get().len() as u64 > log_start.0 {
                 break;
             }
             let (start, generation) = first.remove_entry();
             self.bytes -= generation.bytes();
-            has_evicted = true;
             if self.open.is_some_and(|(open, _)| open == start) {
                 self.open = None;
             }
-        }
-        if has_evicted {
-            self.recent.retain(|recent| recent.first >= log_start);
         }
     }
 
@@ -267,10 +237,6 @@ fn with_scratch<T>(coding: ContentCoding, compress: impl FnOnce(&mut Compressor)
     }
     SCRATCH.with_borrow_mut(|scratch| compress(scratch[coding as usize].get_or_insert_with(|| Compressor::new(coding))))
 }
-
-/// The batches that are kept for readers at the same position: those in the context of the newest generation, those that
-/// come from the one before, and those in none.
-const RECENT_BATCHES: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::coded_log::{CodedLog, ReaderContext};
+use super::coded_log::CodedLog;
 use crate::coding::{ContentCoding, ContentSum};
 use crate::sse::Frame;
+use crate::stream::batch::{BatchFrames, BatchOffsets, ReadBatch, ReaderContext};
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::Offset;
-use crate::stream::read::{BatchOffsets, ReadBatch};
 
 /// Turns what one reader is sent into its content coding.
 pub struct CodedReader {
@@ -62,7 +62,7 @@ impl CodedReader {
     /// Encodes a batch. It has as many frames as before.
     pub fn batch(&mut self, stream: &EventStream, batch: ReadBatch, now: Instant) -> ReadBatch {
         let frames = match &batch.offsets {
-            BatchOffsets::Consecutive(first) => self.entries(stream, *first, &batch.frames, now).into(),
+            BatchOffsets::Consecutive(first) => self.entries(stream, *first, &batch.frames, now),
             BatchOffsets::None => batch.frames.iter().map(|frame| self.own_frame(frame)).collect(),
             BatchOffsets::Each(offsets) => {
                 let mut offsets = offsets.iter();
@@ -83,7 +83,7 @@ impl CodedReader {
         end
     }
 
-    fn entries(&mut self, stream: &EventStream, first: Offset, plain: &[Frame], now: Instant) -> Arc<[Frame]> {
+    fn entries(&mut self, stream: &EventStream, first: Offset, plain: &[Frame], now: Instant) -> BatchFrames {
         // A reader that skips entries leaves its context.
         let left = match self.context {
             Some(context) if context.next != first => self.end_context(),
@@ -93,7 +93,7 @@ impl CodedReader {
         self.context = coded.context;
         self.sum.append(coded.sum);
         if left.is_empty() {
-            return coded.frames;
+            return BatchFrames::Coded(coded);
         }
         let mut frames = coded.frames.to_vec();
         if let Some(frame) = frames.first_mut() {

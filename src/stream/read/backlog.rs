@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::read_batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use super::replay_check::ReplayCheck;
 use crate::sse::Frame;
+use crate::stream::batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use crate::stream::log::{Entry, EntryKind, Lagged, Offset};
 
 /// The history that a client reads first, and the offset in the log from which it continues.

@@ -4,8 +4,6 @@
 
 mod backlog;
 mod id_frame;
-mod latest_batch;
-mod read_batch;
 mod reader_info;
 mod replay_check;
 mod subscription;
@@ -16,9 +14,6 @@ mod waiters;
 pub(crate) use backlog::Backlog;
 pub(super) use backlog::{CatchUpState, CaughtUp};
 pub(crate) use id_frame::IdFrameCache;
-pub(super) use latest_batch::{LatestBatch, LatestGuard};
-pub(crate) use read_batch::ReadBatchBuilder;
-pub use read_batch::{BatchOffsets, ReadBatch};
 pub(crate) use reader_info::{Client, ReaderInfo};
 pub use replay_check::ReplayCheck;
 pub use subscription::{Ready, Subscription};

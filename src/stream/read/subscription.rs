@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 
 use super::backlog::{Backlog, Continuation};
-use super::read_batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use super::reader_info::Client;
 use super::waiter_group::WaiterHandle;
 use crate::sse::EventId;
+use crate::stream::batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use crate::stream::event_stream::EventStream;
 use crate::stream::feed::OpenError;
 use crate::stream::log::{Gap, IdLookup, Lagged, Offset, OnGap, ResumeVerdict, Start};

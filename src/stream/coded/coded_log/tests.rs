@@ -211,6 +211,46 @@ fn readers_at_the_same_position_share_frames() {
 }
 
 #[test]
+fn a_reader_takes_a_batch_that_another_one_had_while_the_lock_is_held() {
+    let log = CodedLog::new(ContentCoding::Gzip, WINDOW, None);
+    let plain = [entry(0).frame];
+    let encode = || log.encode(Offset(0), &plain, None, Offset::default, Instant::now()).frames.as_ptr();
+    let first = encode() as usize;
+
+    let held = log.generations.lock();
+    let second = std::thread::scope(|scope| {
+        let (sent, received) = std::sync::mpsc::channel();
+        scope.spawn(move || sent.send(encode() as usize));
+        let second = received.recv_timeout(Duration::from_secs(20));
+        drop(held);
+        second
+    });
+
+    assert_eq!(second, Ok(first));
+}
+
+#[test]
+fn readers_that_race_for_a_batch_get_the_same_one() {
+    const READERS: usize = 4;
+    for _ in 0..50 {
+        let log = CodedLog::new(ContentCoding::Gzip, WINDOW, None);
+        let plain = [entry(0).frame, entry(1).frame];
+        let barrier = std::sync::Barrier::new(READERS);
+
+        let frames: Vec<_> = std::thread::scope(|scope| {
+            let read = || {
+                barrier.wait();
+                log.encode(Offset(0), &plain, None, Offset::default, Instant::now()).frames.as_ptr() as usize
+            };
+            let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read)).collect();
+            readers.into_iter().map(|reader| reader.join().expect("no panic")).collect()
+        });
+
+        assert_eq!(frames, [frames[0]; READERS]);
+    }
+}
+
+#[test]
 fn memory_is_counted_and_given_back_with_the_last_reader() {
     let ledger = Arc::new(MemoryLedger::new(Some(1 << 30)));
     let log = Arc::new(CodedLog::new(ContentCoding::Gzip, WINDOW, Some(&ledger)));

@@ -29,14 +29,14 @@ pub struct LatestBatch {
     pub oldest: Option<Instant>,
 }
 
-/// A reader's hold on a latest batch, which may have been replaced meanwhile. It should be short: a thread with more than
-/// eight of them counts references.
+/// A reader's hold on a latest batch, which may have been replaced meanwhile.
 #[derive(Debug)]
 pub struct LatestGuard(Guard<Option<Arc<LatestBatch>>>);
 
 impl LatestGuard {
-    /// Holds the latest batch if the reader is at its start and it has at most `bytes` and fewer than `events` events.
-    pub(crate) fn new(latest: &ArcSwapOption<LatestBatch>, at: Offset, bytes: usize, events: u64) -> Option<Self> {
+    /// Takes hold of the latest batch if the reader is at its start and it has at most `bytes` and fewer than `events`
+    /// events. Returns `None` otherwise.
+    pub(crate) fn acquire(latest: &ArcSwapOption<LatestBatch>, at: Offset, bytes: usize, events: u64) -> Option<Self> {
         let guard = latest.load();
         let is_wanted =
             guard.as_ref().is_some_and(|batch| batch.start == at && batch.bytes <= bytes && batch.events < events);
@@ -48,7 +48,7 @@ impl Deref for LatestGuard {
     type Target = LatestBatch;
 
     fn deref(&self) -> &LatestBatch {
-        self.0.as_ref().expect("checked when it was made")
+        self.0.as_ref().expect("checked when it was acquired")
     }
 }
 
@@ -71,10 +71,11 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let guard = LatestGuard::new(&latest, Offset(7), 100, 100).expect("the batch");
+                    let guard = LatestGuard::acquire(&latest, Offset(7), 100, 100);
                     barrier.wait();
-                    assert_eq!((guard.frames.len(), Arc::strong_count(&batch)), (2, 2));
+                    let references = Arc::strong_count(&batch);
                     barrier.wait();
+                    assert_eq!((guard.expect("the batch").frames.len(), references), (2, 2));
                 });
             }
         });
@@ -84,7 +85,7 @@ mod tests {
     fn a_batch_that_is_replaced_lives_until_its_reader_drops_it() {
         let first = batch(0, &["first"]);
         let latest = ArcSwapOption::from(Some(first.clone()));
-        let guard = LatestGuard::new(&latest, Offset(0), 100, 100).expect("the batch");
+        let guard = LatestGuard::acquire(&latest, Offset(0), 100, 100).expect("the batch");
 
         latest.store(Some(batch(1, &["second"])));
         assert_eq!(guard.frames[0].body(), "first");
@@ -99,7 +100,7 @@ mod tests {
         let batch = batch(5, &["one", "two"]);
         let bytes = batch.bytes;
         let latest = ArcSwapOption::from(Some(batch));
-        let takes = |at, bytes, events| LatestGuard::new(&latest, Offset(at), bytes, events).is_some();
+        let takes = |at, bytes, events| LatestGuard::acquire(&latest, Offset(at), bytes, events).is_some();
 
         assert!(takes(5, bytes, 3));
         assert!(!takes(4, bytes, 3) && !takes(6, bytes, 3), "another position");

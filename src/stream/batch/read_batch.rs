@@ -1,14 +1,17 @@
 //! A batch of entries on their way to a reader.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Instant;
 
+use super::coded_batch::CodedGuard;
 use super::latest_batch::{LatestBatch, LatestGuard};
 use crate::sse::Frame;
 use crate::stream::log::{Entry, Offset};
 
 /// Entries taken from the log.
+///
+/// Drop it before the next await. A thread that holds more than eight guards of arc-swap counts references instead, and
+/// a batch that is held stays in memory after its entries have been evicted.
 #[derive(Debug)]
 pub struct ReadBatch {
     /// Their frames, in order.
@@ -34,8 +37,10 @@ impl From<LatestGuard> for ReadBatch {
 pub enum BatchFrames {
     /// Those of the stream's latest batch.
     Latest(LatestGuard),
-    /// Others.
-    Other(Arc<[Frame]>),
+    /// Those of a recent batch in a content coding.
+    Coded(CodedGuard),
+    /// Those made for this reader alone.
+    Own(Box<[Frame]>),
 }
 
 impl Deref for BatchFrames {
@@ -44,20 +49,21 @@ impl Deref for BatchFrames {
     fn deref(&self) -> &[Frame] {
         match self {
             Self::Latest(batch) => &batch.frames,
-            Self::Other(frames) => frames,
+            Self::Coded(batch) => &batch.frames,
+            Self::Own(frames) => frames,
         }
     }
 }
 
-impl<T: Into<Arc<[Frame]>>> From<T> for BatchFrames {
+impl<T: Into<Box<[Frame]>>> From<T> for BatchFrames {
     fn from(frames: T) -> Self {
-        Self::Other(frames.into())
+        Self::Own(frames.into())
     }
 }
 
 impl FromIterator<Frame> for BatchFrames {
     fn from_iter<I: IntoIterator<Item = Frame>>(frames: I) -> Self {
-        Self::Other(frames.into_iter().collect())
+        Self::Own(frames.into_iter().collect())
     }
 }
 
