@@ -79,39 +79,38 @@ impl Load {
     /// Connects `count` clients and waits until all have been answered. Returns the time that this took.
     pub fn connect(&mut self, client_settings: &ClientSettings, count: usize, timeout: Duration) -> Outcome<Duration> {
         let start = Instant::now();
-        let connected = self.connect_until(client_settings, count, start + timeout);
+        let connected = self.connect_within(client_settings, count, timeout);
         if let (Some(turns), Err(error)) = (&client_settings.turns, &connected) {
             turns.abandon(&error.to_string());
         }
         connected.map(|()| start.elapsed())
     }
 
-    fn connect_until(&mut self, client_settings: &ClientSettings, count: usize, until: Instant) -> Outcome<()> {
+    fn connect_within(&mut self, client_settings: &ClientSettings, count: usize, timeout: Duration) -> Outcome<()> {
+        let start = Instant::now();
         let (first, wanted) = (self.clients.len(), self.open + count * client_settings.h2_streams.max(1));
         while self.open < wanted {
             let begun = self.clients.len() - first;
             let answered = begun
                 .saturating_sub((wanted - self.open).div_ceil(client_settings.h2_streams.max(1)) - (count - begun));
+            let mut wait = Duration::from_millis(10);
             for _ in 0..AT_ONCE.saturating_sub(begun - answered).min(count - begun) {
-                while !client_settings.turns.as_ref().map_or(Ok(true), Turns::is_due)? {
-                    self.turn(Duration::ZERO)?;
-                    self.check_connecting(wanted, until)?;
+                if !client_settings.turns.as_ref().map_or(Ok(true), Turns::is_due)? {
+                    wait = Duration::ZERO;
+                    break;
                 }
                 self.begin(client_settings)?;
                 client_settings.turns.iter().for_each(Turns::end);
             }
-            self.turn(Duration::from_millis(10))?;
-            self.check_connecting(wanted, until)?;
-        }
-        Ok(())
-    }
-
-    fn check_connecting(&self, wanted: usize, until: Instant) -> Outcome<()> {
-        if self.lost > 0 {
-            return Err(format!("{} clients lost: {}", self.lost, self.first_error.as_deref().unwrap_or("?")).into());
-        }
-        if Instant::now() > until {
-            return Err(format!("{} of {wanted} responses in time", self.open).into());
+            self.turn(wait)?;
+            if self.lost > 0 {
+                return Err(
+                    format!("{} clients lost: {}", self.lost, self.first_error.as_deref().unwrap_or("?")).into()
+                );
+            }
+            if start.elapsed() > timeout {
+                return Err(format!("{} of {wanted} responses after {timeout:?}", self.open).into());
+            }
         }
         Ok(())
     }

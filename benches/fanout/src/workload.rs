@@ -36,7 +36,8 @@ impl Workload {
     /// # Errors
     /// Returns an error if the server is unreachable, or the fault that [`Load::verdict`] finds after the row is filled.
     pub fn measure(&self, server: &mut Server, row: &mut Row) -> Outcome<()> {
-        let loads = 1 + self.side_cores().len();
+        let side_cores = self.side_cores();
+        let loads = 1 + side_cores.len();
         let per_load = (self.connections / loads).max(1);
         let connections = per_load * loads;
         (row.clients, row.h2_streams) = (connections, self.h2_streams);
@@ -50,7 +51,7 @@ impl Workload {
         let _held = open_idle_streams(server, connections * self.h2_streams.max(1))?;
         let processes = server.processes();
         let before = (process::cpu_seconds(&processes), process::pss_kib(&processes)?);
-        let sides = self.start_sides(&mut client_settings, per_load);
+        let sides = start_sides(side_cores, &mut client_settings, per_load);
         row.connect_seconds = load.connect(&client_settings, per_load, Duration::from_secs(60))?.as_secs_f64();
         let sides = sides.into_iter().map(SideLoad::connected).collect::<Outcome<Vec<_>>>()?;
         load.receive(Duration::from_millis(500).min(self.window))?;
@@ -99,17 +100,6 @@ impl Workload {
         self.cores.map_or(Vec::new(), |[side, own]| vec![own, side, side])
     }
 
-    /// Starts the loads beside the harness's own, each with `count` clients. They connect in turn.
-    fn start_sides(&self, client_settings: &mut ClientSettings, count: usize) -> Vec<SideLoad> {
-        let cores = self.side_cores();
-        let mut turns = Turns::of(1 + cores.len());
-        client_settings.turns = turns.next();
-        let start = |(core, turns)| {
-            SideLoad::start(core, ClientSettings { turns: Some(turns), ..client_settings.clone() }, count)
-        };
-        cores.into_iter().zip(turns).map(start).collect()
-    }
-
     /// Fills the log. Later clients resume after its newest event, so that the gateway looks it up.
     fn fill(
         &self,
@@ -138,6 +128,18 @@ impl Workload {
         client_settings.first = filled + 1;
         Ok(())
     }
+}
+
+/// Starts a load with `count` clients on each of these cores. They and the harness's own load connect in turn.
+fn start_sides(cores: Vec<usize>, client_settings: &mut ClientSettings, count: usize) -> Vec<SideLoad> {
+    if cores.is_empty() {
+        return Vec::new();
+    }
+    let mut turns = Turns::of(1 + cores.len());
+    client_settings.turns = turns.next();
+    let start =
+        |(core, turns)| SideLoad::start(core, ClientSettings { turns: Some(turns), ..client_settings.clone() }, count);
+    cores.into_iter().zip(turns).map(start).collect()
 }
 
 /// The longest time in which something must be delivered.
