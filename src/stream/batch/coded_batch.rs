@@ -16,7 +16,7 @@ pub struct ReaderContext {
     pub generation: Offset,
     /// The entry that it reads next.
     pub next: Offset,
-    /// Whether any of the entries has content.
+    /// True if any of the entries has content.
     pub has_content: bool,
 }
 
