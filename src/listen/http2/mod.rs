@@ -5,10 +5,13 @@
 //! | [`preface`] | the beginning of a connection, with the bounds that h2 enforces |
 //! | [`connection`] | one connection and the future that drives it |
 //! | [`stream`] | one request and its response |
+//! | [`body_sender`] | sending the body of a response |
+//! | [`stream_end`] | the ways in which a stream ends |
 //! | [`cork`] | gathering frames, so that many leave in one write |
 //! | [`keepalive`] | detecting a client that is gone |
 //! | [`send_window`] | following the connection's send window |
 
+mod body_sender;
 mod connection;
 mod cork;
 mod corked_writer;
@@ -16,5 +19,6 @@ mod keepalive;
 mod preface;
 mod send_window;
 mod stream;
+mod stream_end;
 
 pub(super) use connection::handshake;

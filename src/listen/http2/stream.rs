@@ -1,40 +1,26 @@
-//! One HTTP/2 stream: its request is answered, and the response is sent as fast as the client's windows allow.
+//! One HTTP/2 stream: its request is answered, and the response is sent.
 //!
-//! Polled by its connection, and only after it was woken. A chunk of the body waits here until there is capacity (RFC
-//! 9113, 5.2). Meanwhile the body's deadline is polled, and a response that waited too long is reset alone (RFC 9113,
-//! 5.4.2).
+//! Polled by its connection, and only after it was woken.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use h2::Reason;
 use h2::server::SendResponse;
-use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Method, Response, StatusCode};
-use tokio::time::Instant;
+use http::{HeaderValue, Method, Response};
 
+use super::body_sender::BodySender;
 use super::send_window::SendWindow;
-use crate::listen::client_faults::is_client_fault;
+use super::stream_end::StreamEnd;
 use crate::listen::service::ResponseBody;
 use crate::listen::timeouts::RequestGuard;
-use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
+use crate::runtime::memory::MemoryLedger;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::turn::TurnBudget;
-
-/// The way in which a stream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::listen) enum StreamEnd {
-    /// The stream is complete, or the connection is gone.
-    Done,
-    /// The response, which is complete, refused the request because of what the client sent.
-    Refused,
-    /// The client reset the stream.
-    Reset,
-}
 
 /// One request, and then its response.
 pub(in crate::listen) struct H2Stream<B> {
@@ -45,7 +31,7 @@ pub(in crate::listen) struct H2Stream<B> {
 
 enum State<B> {
     AwaitingResponse(AwaitingResponse<B>),
-    SendingBody(SendingBody<B>),
+    SendingBody(BodySender<B>),
 }
 
 struct AwaitingResponse<B> {
@@ -56,19 +42,6 @@ struct AwaitingResponse<B> {
     is_polled: bool,
 }
 
-struct SendingBody<B> {
-    stream: SendStream<Bytes>,
-    /// The end if the whole response is sent.
-    complete: StreamEnd,
-    body: B,
-    /// True once the body has failed. The stream is reset at the next poll.
-    has_failed: bool,
-    /// Waits for capacity.
-    chunk: Option<Bytes>,
-    /// Set while the client takes nothing.
-    stall: Option<Box<Stall>>,
-}
-
 /// Most streams of one connection whose responses wait for the client. It has no more requests accepted meanwhile, which
 /// would take five times the memory that they have in h2.
 const MAX_BLOCKED: usize = 128;
@@ -77,14 +50,6 @@ const MAX_BLOCKED: usize = 128;
 /// accepted and not polled yet may be another one.
 pub(in crate::listen) fn are_too_many_blocked<B: ResponseBody>(streams: &[H2Stream<B>]) -> bool {
     streams.len() >= MAX_BLOCKED && streams.iter().filter(|stream| stream.may_be_blocked()).count() >= MAX_BLOCKED
-}
-
-/// A chunk that waits for the client.
-struct Stall {
-    /// The end of the client's time. The connection has the timer.
-    until: Instant,
-    /// The chunk's memory, unless it shares that with the event log.
-    _charge: MemoryCharge,
 }
 
 impl<B: ResponseBody> H2Stream<B> {
@@ -103,7 +68,7 @@ impl<B: ResponseBody> H2Stream<B> {
     /// Returns true if a chunk waits for the client.
     pub(in crate::listen) fn is_blocked(&self) -> bool {
         match &self.state {
-            State::SendingBody(sending) => sending.stall.is_some(),
+            State::SendingBody(sending) => sending.is_blocked(),
             State::AwaitingResponse(_) => false,
         }
     }
@@ -111,7 +76,7 @@ impl<B: ResponseBody> H2Stream<B> {
     /// Returns true if a chunk waits for the client, or may do so after the first poll.
     fn may_be_blocked(&self) -> bool {
         match &self.state {
-            State::SendingBody(sending) => sending.stall.is_some(),
+            State::SendingBody(sending) => sending.is_blocked(),
             State::AwaitingResponse(awaiting) => !awaiting.is_polled,
         }
     }
@@ -164,29 +129,14 @@ impl<B: ResponseBody> H2Stream<B> {
     pub(in crate::listen) fn reset_after_panic(self) {
         match self.state {
             State::AwaitingResponse(mut awaiting) => awaiting.responder.send_reset(Reason::INTERNAL_ERROR),
-            State::SendingBody(mut sending) => {
-                sending.body.on_panic();
-                sending.stream.send_reset(Reason::INTERNAL_ERROR);
-            }
+            State::SendingBody(sending) => sending.reset_after_panic(),
         }
-    }
-}
-
-impl StreamEnd {
-    /// Classifies a stream whose response is complete.
-    fn of_complete(status: StatusCode) -> Self {
-        if is_client_fault(status) { Self::Refused } else { Self::Done }
-    }
-
-    /// Classifies a stream that ended without us: by a reset of the client, or with the connection.
-    fn of(reset: &Result<Reason, h2::Error>) -> Self {
-        if reset.is_ok() { Self::Reset } else { Self::Done }
     }
 }
 
 impl<B: ResponseBody> AwaitingResponse<B> {
     /// Completes when the head has been sent, or the stream has ended.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendingBody<B>, StreamEnd>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodySender<B>, StreamEnd>> {
         if let Poll::Ready(reset) = self.responder.poll_reset(cx) {
             return Poll::Ready(Err(StreamEnd::of(&reset)));
         }
@@ -207,108 +157,7 @@ impl<B: ResponseBody> AwaitingResponse<B> {
             self.responder.send_reset(Reason::INTERNAL_ERROR);
         }
         let stream = stream.ok().filter(|_| !is_end_of_stream).ok_or(complete);
-        Poll::Ready(stream.map(|stream| SendingBody {
-            stream,
-            complete,
-            body,
-            has_failed: false,
-            chunk: None,
-            stall: None,
-        }))
-    }
-}
-
-impl<B: ResponseBody> SendingBody<B> {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        window: &SendWindow,
-        stall_timeout: Duration,
-        ledger: &Arc<MemoryLedger>,
-    ) -> Poll<StreamEnd> {
-        // h2 also wakes the stored waker for our own calls. A no-op waker avoids that while this stream is running.
-        if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
-            return Poll::Ready(StreamEnd::of(&reset));
-        }
-        if self.has_failed {
-            self.stream.send_reset(Reason::INTERNAL_ERROR);
-            return Poll::Ready(StreamEnd::Done);
-        }
-        loop {
-            if let Some(mut chunk) = self.chunk.take() {
-                let capacity = match self.poll_capacity(cx) {
-                    Poll::Ready(Some(capacity)) => capacity,
-                    Poll::Ready(None) => return Poll::Ready(StreamEnd::Done),
-                    Poll::Pending => {
-                        window.note_blocked();
-                        let stall = self.stall.get_or_insert_with(|| {
-                            let copied = if chunk.is_unique() { chunk.len() } else { 0 };
-                            let _charge = MemoryCharge::new(ledger, MemoryKind::Bodies, copied as u64);
-                            let until = Instant::now() + stall_timeout;
-                            Box::new(Stall { until, _charge })
-                        });
-                        self.chunk = Some(chunk);
-                        let is_stalled = Instant::now() >= stall.until;
-                        return self.body.poll_deadline(cx, is_stalled, stall_timeout).map(|()| StreamEnd::Done);
-                    }
-                };
-                self.stall = None;
-                // Pass only as much as there is capacity for. The rest would wait inside h2, where no deadline applies.
-                let part = chunk.split_to(chunk.len().min(capacity));
-                let is_last = chunk.is_empty() && self.body.is_end_stream();
-                window.consume(part.len());
-                if self.stream.send_data(part, is_last).is_err() || is_last {
-                    return Poll::Ready(self.complete);
-                }
-                if !chunk.is_empty() {
-                    self.stream.reserve_capacity(chunk.len());
-                    self.chunk = Some(chunk);
-                    continue;
-                }
-            }
-            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
-                return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
-            };
-            match polled {
-                Some(Ok(frame)) if frame.is_trailers() => {
-                    let trailers = frame.into_trailers().unwrap_or_default();
-                    // If this fails, the stream has ended already.
-                    let _ = self.stream.send_trailers(trailers);
-                    return Poll::Ready(self.complete);
-                }
-                Some(Ok(frame)) => {
-                    // Reserve capacity only when there is something to send. Capacity that one stream holds of the
-                    // connection's window is lost to the others.
-                    self.chunk = frame.into_data().ok().filter(|chunk| !chunk.is_empty());
-                    self.stream.reserve_capacity(self.chunk.as_ref().map_or(0, Bytes::len));
-                }
-                Some(Err(_)) => {
-                    // h2 forgets what it has not written of a stream that is reset. Let it write head and data first, as
-                    // far as the client takes them.
-                    self.has_failed = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                None => {
-                    // If this fails, the stream has ended already.
-                    let _ = self.stream.send_data(Bytes::new(), true);
-                    return Poll::Ready(self.complete);
-                }
-            }
-        }
-    }
-
-    /// Waits for send capacity and returns it, in bytes. Returns nothing if the stream has ended.
-    fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        loop {
-            match self.stream.capacity() {
-                0 => match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Poll::Ready(None),
-                },
-                capacity => return Poll::Ready(Some(capacity)),
-            }
-        }
+        Poll::Ready(stream.map(|stream| BodySender::new(stream, complete, body)))
     }
 }
 

@@ -1,0 +1,153 @@
+//! Sends the body of a response to its HTTP/2 stream, as fast as the client's windows allow.
+//!
+//! A chunk of the body waits here until there is capacity (RFC 9113, 5.2). Meanwhile the body's deadline is polled, and a
+//! response that waited too long is reset alone (RFC 9113, 5.4.2).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use tokio::time::Instant;
+
+use super::send_window::SendWindow;
+use super::stream_end::StreamEnd;
+use crate::listen::service::ResponseBody;
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
+
+/// The body of a response, and the stream that it is sent to.
+pub(super) struct BodySender<B> {
+    stream: SendStream<Bytes>,
+    /// The end if the whole response is sent.
+    complete: StreamEnd,
+    body: B,
+    /// True once the body has failed. The stream is reset at the next poll.
+    has_failed: bool,
+    /// Waits for capacity.
+    chunk: Option<Bytes>,
+    /// Set while the client takes nothing.
+    stall: Option<Box<Stall>>,
+}
+
+/// A chunk that waits for the client.
+struct Stall {
+    /// The end of the client's time. The connection has the timer.
+    until: Instant,
+    /// The chunk's memory, unless it shares that with the event log.
+    _charge: MemoryCharge,
+}
+
+impl<B: ResponseBody> BodySender<B> {
+    /// Creates the sender of a body. The stream ends as `complete` says if the whole body is sent.
+    pub(super) fn new(stream: SendStream<Bytes>, complete: StreamEnd, body: B) -> Self {
+        Self { stream, complete, body, has_failed: false, chunk: None, stall: None }
+    }
+
+    /// Returns true if a chunk waits for the client.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.stall.is_some()
+    }
+
+    /// Resets the stream with INTERNAL_ERROR after it panicked.
+    pub(super) fn reset_after_panic(mut self) {
+        self.body.on_panic();
+        self.stream.send_reset(Reason::INTERNAL_ERROR);
+    }
+
+    /// Sends what the body has, as far as the client takes it. Completes when the stream has ended.
+    ///
+    /// A client may take nothing for `stall_timeout` while a chunk waits.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        window: &SendWindow,
+        stall_timeout: Duration,
+        ledger: &Arc<MemoryLedger>,
+    ) -> Poll<StreamEnd> {
+        // h2 also wakes the stored waker for our own calls. A no-op waker avoids that while this stream is running.
+        if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            return Poll::Ready(StreamEnd::of(&reset));
+        }
+        if self.has_failed {
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
+            return Poll::Ready(StreamEnd::Done);
+        }
+        loop {
+            if let Some(mut chunk) = self.chunk.take() {
+                let capacity = match self.poll_capacity(cx) {
+                    Poll::Ready(Some(capacity)) => capacity,
+                    Poll::Ready(None) => return Poll::Ready(StreamEnd::Done),
+                    Poll::Pending => {
+                        window.note_blocked();
+                        let stall = self.stall.get_or_insert_with(|| {
+                            let copied = if chunk.is_unique() { chunk.len() } else { 0 };
+                            let _charge = MemoryCharge::new(ledger, MemoryKind::Bodies, copied as u64);
+                            let until = Instant::now() + stall_timeout;
+                            Box::new(Stall { until, _charge })
+                        });
+                        self.chunk = Some(chunk);
+                        let is_stalled = Instant::now() >= stall.until;
+                        return self.body.poll_deadline(cx, is_stalled, stall_timeout).map(|()| StreamEnd::Done);
+                    }
+                };
+                self.stall = None;
+                // Pass only as much as there is capacity for. The rest would wait inside h2, where no deadline applies.
+                let part = chunk.split_to(chunk.len().min(capacity));
+                let is_last = chunk.is_empty() && self.body.is_end_stream();
+                window.consume(part.len());
+                if self.stream.send_data(part, is_last).is_err() || is_last {
+                    return Poll::Ready(self.complete);
+                }
+                if !chunk.is_empty() {
+                    self.stream.reserve_capacity(chunk.len());
+                    self.chunk = Some(chunk);
+                    continue;
+                }
+            }
+            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
+            };
+            match polled {
+                Some(Ok(frame)) if frame.is_trailers() => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    // If this fails, the stream has ended already.
+                    let _ = self.stream.send_trailers(trailers);
+                    return Poll::Ready(self.complete);
+                }
+                Some(Ok(frame)) => {
+                    // Reserve capacity only when there is something to send. Capacity that one stream holds of the
+                    // connection's window is lost to the others.
+                    self.chunk = frame.into_data().ok().filter(|chunk| !chunk.is_empty());
+                    self.stream.reserve_capacity(self.chunk.as_ref().map_or(0, Bytes::len));
+                }
+                Some(Err(_)) => {
+                    // h2 forgets what it has not written of a stream that is reset. Let it write head and data first, as
+                    // far as the client takes them.
+                    self.has_failed = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                None => {
+                    // If this fails, the stream has ended already.
+                    let _ = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(self.complete);
+                }
+            }
+        }
+    }
+
+    /// Waits for send capacity and returns it, in bytes. Returns nothing if the stream has ended.
+    fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        loop {
+            match self.stream.capacity() {
+                0 => match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(None),
+                },
+                capacity => return Poll::Ready(Some(capacity)),
+            }
+        }
+    }
+}
