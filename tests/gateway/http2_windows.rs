@@ -209,3 +209,79 @@ async fn what_a_reset_discards_is_not_charged_to_the_connection() {
 
     eventually(DEADLINE, || async { charged().await < before + 1000.0 }).await;
 }
+
+/// Reads the next DATA frame of stream 1.
+async fn next_data(frames: &mut Frames) -> Vec<u8> {
+    frames.find(|frame| frame.kind == DATA && frame.stream == 1).await.expect("an open stream").payload
+}
+
+#[tokio::test]
+async fn a_reset_after_some_events_is_seen_before_the_next_one() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).delivery("heartbeat = \"10m\"").start().await;
+    let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
+    frames.send(&request(1, "/prices")).await;
+    origin.wait_open(1).await;
+    for number in 0..5 {
+        let event = format!("data: {number}\n\n");
+        origin.emit(Emission::event(&number.to_string(), "", &number.to_string()));
+        while !next_data(&mut frames).await.ends_with(event.as_bytes()) {}
+    }
+    wait_metric(&gateway, "subscribers", &["h2"], 1.0).await;
+
+    frames.send(&frame(RST_STREAM, 0, 1, &CANCEL)).await;
+
+    wait_metric(&gateway, "subscribers", &["h2"], 0.0).await;
+}
+
+#[tokio::test]
+async fn a_window_smaller_than_an_event_that_is_opened_as_it_is_used_loses_nothing() {
+    let fixture = AttackFixture::new("").await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[(INITIAL_WINDOW_SIZE, 100)]).await;
+    frames.send(&request(1, "/prices")).await;
+    fixture.origin.wait_open(2).await;
+    let text = |number: usize| format!("{number} {}", "d".repeat(number * 7 % 200));
+    for number in 0..200 {
+        fixture.origin.emit(Emission::event(&number.to_string(), "", &text(number)));
+    }
+
+    let (mut content, mut seen) = (String::new(), 0);
+    while seen < 200 {
+        let data = next_data(&mut frames).await;
+        for stream in [0, 1] {
+            let increment = u32::try_from(data.len()).unwrap().to_be_bytes();
+            frames.send(&frame(WINDOW_UPDATE, 0, stream, &increment)).await;
+        }
+        content.push_str(std::str::from_utf8(&data).unwrap());
+        while let Some((event, rest)) = content.split_once("\n\n") {
+            if event.contains("data: ") {
+                assert!(event.ends_with(&format!("\ndata: {}", text(seen))), "{seen}: {event:?}");
+                seen += 1;
+            }
+            content = rest.to_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_is_taken_back_waits_and_is_reset_after_the_stall_timeout() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"1s\"").await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
+    frames.send(&request(1, "/prices")).await;
+    fixture.origin.wait_open(2).await;
+    for number in 0..3 {
+        fixture.origin.emit(Emission::event(&number.to_string(), "", "in the window"));
+        while !next_data(&mut frames).await.ends_with(b"data: in the window\n\n") {}
+    }
+
+    frames.send(&settings(&[(INITIAL_WINDOW_SIZE, 0)])).await;
+    assert!(frames.answers_ping().await);
+    for number in 3..6 {
+        fixture.origin.emit(Emission::event(&number.to_string(), "", "beyond the window"));
+    }
+
+    let next = frames.find(|frame| frame.stream == 1).await.expect("the connection goes on");
+    assert_eq!(next.kind, RST_STREAM, "{next:?}");
+    wait_metric(&fixture.gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 1.0).await;
+    fixture.assert_bystander_unharmed().await;
+}

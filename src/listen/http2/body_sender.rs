@@ -1,7 +1,7 @@
 //! Sends the body of a response to its HTTP/2 stream, as fast as the client's windows allow.
 //!
-//! A chunk of the body waits here until there is capacity (RFC 9113, 5.2). Meanwhile the body's deadline is polled, and a
-//! response that waited too long is reset alone (RFC 9113, 5.4.2).
+//! A chunk that fits into both windows (RFC 9113, 5.2) goes to h2 at once. Any other waits here until h2 has capacity for it.
+//! Meanwhile the body's deadline is polled, and a response that waited too long is reset alone (RFC 9113, 5.4.2).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,9 +27,16 @@ pub(super) struct BodySender<B> {
     has_failed: bool,
     /// Waits for capacity.
     chunk: Option<Bytes>,
+    /// Bytes that h2 is known to take for this stream: its window and its send buffer have room for them.
+    room: usize,
+    /// True if h2 was given the waker, and nothing has been asked of it since for which it would fire.
+    has_waker: bool,
     /// Set while the client takes nothing.
     stall: Option<Box<Stall>>,
 }
+
+/// Most bytes that are sent before h2 is asked for room again: some dozens of events.
+const MEASURED_ROOM: usize = 16 * 1024;
 
 /// A chunk that waits for the client.
 struct Stall {
@@ -42,7 +49,7 @@ struct Stall {
 impl<B: ResponseBody> BodySender<B> {
     /// Creates the sender of a body. The stream ends as `complete` says if the whole body is sent.
     pub(super) fn new(stream: SendStream<Bytes>, complete: StreamEnd, body: B) -> Self {
-        Self { stream, complete, body, has_failed: false, chunk: None, stall: None }
+        Self { stream, complete, body, has_failed: false, chunk: None, room: 0, has_waker: false, stall: None }
     }
 
     /// Returns true if a chunk waits for the client.
@@ -66,14 +73,16 @@ impl<B: ResponseBody> BodySender<B> {
         stall_timeout: Duration,
         ledger: &Arc<MemoryLedger>,
     ) -> Poll<StreamEnd> {
-        // h2 also wakes the stored waker for our own calls. A no-op waker avoids that while this stream is running.
-        if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
-            return Poll::Ready(StreamEnd::of(&reset));
+        if (self.has_failed || self.chunk.is_some())
+            && let Some(ended) = self.take_waker()
+        {
+            return Poll::Ready(ended);
         }
         if self.has_failed {
             self.stream.send_reset(Reason::INTERNAL_ERROR);
             return Poll::Ready(StreamEnd::Done);
         }
+        let mut has_sent = false;
         loop {
             if let Some(mut chunk) = self.chunk.take() {
                 let capacity = match self.poll_capacity(cx) {
@@ -97,45 +106,84 @@ impl<B: ResponseBody> BodySender<B> {
                 let part = chunk.split_to(chunk.len().min(capacity));
                 let is_last = chunk.is_empty() && self.body.is_end_stream();
                 window.consume(part.len());
-                if self.stream.send_data(part, is_last).is_err() || is_last {
-                    return Poll::Ready(self.complete);
+                let sent = self.stream.send_data(part, is_last);
+                if sent.is_err() || is_last {
+                    return Poll::Ready(self.end_after(sent));
                 }
                 if !chunk.is_empty() {
                     self.stream.reserve_capacity(chunk.len());
                     self.chunk = Some(chunk);
                     continue;
                 }
+                self.measure_room();
             }
-            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
-                return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
-            };
-            match polled {
-                Some(Ok(frame)) if frame.is_trailers() => {
-                    let trailers = frame.into_trailers().unwrap_or_default();
-                    // If this fails, the stream has ended already.
-                    let _ = self.stream.send_trailers(trailers);
-                    return Poll::Ready(self.complete);
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                // h2 took the data, so the stream was not reset, and it wakes for a reset that comes.
+                Poll::Pending if has_sent && self.has_waker => return Poll::Pending,
+                Poll::Pending => {
+                    self.has_waker = true;
+                    return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
                 }
-                Some(Ok(frame)) => {
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                    let sent = self.stream.send_trailers(frame.into_trailers().unwrap_or_default());
+                    return Poll::Ready(self.end_after(sent));
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Some(chunk) = frame.into_data().ok().filter(|chunk| !chunk.is_empty()) else { continue };
+                    if chunk.len() <= self.room && window.has_room(chunk.len()) && !self.body.is_end_stream() {
+                        self.room -= chunk.len();
+                        window.consume(chunk.len());
+                        let sent = self.stream.send_data(chunk, false);
+                        if sent.is_err() {
+                            return Poll::Ready(self.end_after(sent));
+                        }
+                        has_sent = true;
+                        continue;
+                    }
+                    if let Some(ended) = self.take_waker() {
+                        return Poll::Ready(ended);
+                    }
                     // Reserve capacity only when there is something to send. Capacity that one stream holds of the
                     // connection's window is lost to the others.
-                    self.chunk = frame.into_data().ok().filter(|chunk| !chunk.is_empty());
-                    self.stream.reserve_capacity(self.chunk.as_ref().map_or(0, Bytes::len));
+                    self.stream.reserve_capacity(chunk.len());
+                    self.chunk = Some(chunk);
                 }
-                Some(Err(_)) => {
+                Poll::Ready(Some(Err(_))) => {
                     // h2 forgets what it has not written of a stream that is reset. Let it write head and data first, as
                     // far as the client takes them.
                     self.has_failed = true;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                None => {
-                    // If this fails, the stream has ended already.
-                    let _ = self.stream.send_data(Bytes::new(), true);
-                    return Poll::Ready(self.complete);
+                Poll::Ready(None) => {
+                    let sent = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(self.end_after(sent));
                 }
             }
         }
+    }
+
+    /// Returns the end after the last frame, which is not sent if the stream had ended before.
+    fn end_after(&mut self, sent: Result<(), h2::Error>) -> StreamEnd {
+        let ended = if sent.is_err() { self.take_waker() } else { None };
+        ended.unwrap_or(self.complete)
+    }
+
+    /// Takes back the waker that h2 has, which it would also wake for our own calls. Returns the end if the stream has
+    /// ended.
+    fn take_waker(&mut self) -> Option<StreamEnd> {
+        self.has_waker = false;
+        match self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reset) => Some(StreamEnd::of(&reset)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Asks h2 for how much it has room, up to [`MEASURED_ROOM`].
+    fn measure_room(&mut self) {
+        self.stream.reserve_capacity(MEASURED_ROOM);
+        self.room = self.stream.capacity();
+        self.stream.reserve_capacity(0);
     }
 
     /// Waits for send capacity and returns it, in bytes. Returns nothing if the stream has ended.

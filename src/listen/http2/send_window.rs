@@ -53,6 +53,13 @@ impl SendWindow {
         self.queued.store(self.queued.load(Ordering::Relaxed).saturating_add(bytes), Ordering::Relaxed);
     }
 
+    /// Returns true if the connection's window has so many bytes, and settings of the client have not shrunk the windows of
+    /// open streams, which would make what is known of those untrue.
+    pub(in crate::listen) fn has_room(&self, bytes: usize) -> bool {
+        i64::try_from(bytes).is_ok_and(|bytes| bytes <= self.size.load(Ordering::Relaxed))
+            && !self.has_shrunk_streams.load(Ordering::Relaxed)
+    }
+
     /// Records that h2 has written so many bytes. They include frame headers, so slightly too much is subtracted.
     pub(in crate::listen) fn record_written(&self, bytes: usize) {
         let queued = self.queued.load(Ordering::Relaxed);
