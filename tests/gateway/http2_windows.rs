@@ -8,12 +8,12 @@ use crate::support::attack_fixture::AttackFixture;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_metric};
 use crate::support::frames::{
-    DATA, END_STREAM, Frame, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, frame, request,
-    settings,
+    DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE,
+    field, frame, request, settings, subscription,
 };
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
-use crate::support::wait::{DEADLINE, eventually};
+use crate::support::wait::{DEADLINE, eventually, within};
 
 /// The error code (RFC 9113, 7).
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -235,6 +235,33 @@ async fn a_reset_after_some_events_is_seen_before_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_reset_after_a_replay_in_several_pieces_is_seen_before_the_next_event() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).delivery("heartbeat = \"10m\"").start().await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    origin.wait_open(1).await;
+    // More than one piece, and less than a stream's window.
+    for number in 0..30 {
+        origin.emit(Emission::event(&number.to_string(), "", &"d".repeat(1000)));
+    }
+    for _ in 0..30 {
+        assert_eq!(reader.next_event(DEADLINE).await.data.len(), 1000);
+    }
+    let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
+    let head = [subscription("/prices"), field("last-event-id", "0")].concat();
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)).await;
+    let mut replayed = 0;
+    while replayed < 29_000 {
+        replayed += next_data(&mut frames).await.len();
+    }
+    wait_metric(&gateway, "subscribers", &["h2"], 1.0).await;
+
+    frames.send(&frame(RST_STREAM, 0, 1, &CANCEL)).await;
+
+    wait_metric(&gateway, "subscribers", &["h2"], 0.0).await;
+}
+
+#[tokio::test]
 async fn a_window_smaller_than_an_event_that_is_opened_as_it_is_used_loses_nothing() {
     let fixture = AttackFixture::new("").await;
     let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[(INITIAL_WINDOW_SIZE, 100)]).await;
@@ -280,7 +307,8 @@ async fn a_stream_whose_window_is_taken_back_waits_and_is_reset_after_the_stall_
         fixture.origin.emit(Emission::event(&number.to_string(), "", "beyond the window"));
     }
 
-    let next = frames.find(|frame| frame.stream == 1).await.expect("the connection goes on");
+    let next = within(DEADLINE, "frame of the stream", frames.find(|frame| frame.stream == 1)).await;
+    let next = next.expect("the connection goes on");
     assert_eq!(next.kind, RST_STREAM, "{next:?}");
     wait_metric(&fixture.gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 1.0).await;
     fixture.assert_bystander_unharmed().await;
