@@ -17,20 +17,21 @@ use super::stream_end::StreamEnd;
 use crate::listen::service::ResponseBody;
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 
-/// The body of a response, and the stream that it is sent to.
+/// The body of a response, and the stream that it is sent to. The fields that each event touches come first in memory.
+#[repr(C)]
 pub(super) struct BodySender<B> {
     stream: SendStream<Bytes>,
-    /// The end if the whole response is sent.
-    complete: StreamEnd,
-    body: B,
-    /// True once the body has failed. The stream is reset at the next poll.
-    has_failed: bool,
-    /// Waits for capacity.
-    chunk: Option<Bytes>,
     /// Bytes that h2 is known to take for this stream: its window and its send buffer have room for them.
     room: usize,
     /// True if h2 was given the waker, and nothing has been asked of it since for which it would fire.
     has_waker: bool,
+    /// True once the body has failed. The stream is reset at the next poll.
+    has_failed: bool,
+    /// The end if the whole response is sent.
+    complete: StreamEnd,
+    body: B,
+    /// Waits for capacity.
+    chunk: Option<Bytes>,
     /// Set while the client takes nothing.
     stall: Option<Box<Stall>>,
 }
@@ -49,7 +50,7 @@ struct Stall {
 impl<B: ResponseBody> BodySender<B> {
     /// Creates the sender of a body. The stream ends as `complete` says if the whole body is sent.
     pub(super) fn new(stream: SendStream<Bytes>, complete: StreamEnd, body: B) -> Self {
-        Self { stream, complete, body, has_failed: false, chunk: None, room: 0, has_waker: false, stall: None }
+        Self { stream, room: 0, has_waker: false, has_failed: false, complete, body, chunk: None, stall: None }
     }
 
     /// Returns true if a chunk waits for the client.

@@ -99,32 +99,34 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
 
 /// Serves a connection and its streams, until the connection has ended.
 ///
-/// A hand-written future, because an `async fn` would keep its arguments twice in the memory of every client.
+/// A hand-written future, because an `async fn` would keep its arguments twice in the memory of every client. The order of
+/// the fields is their layout in memory: those that each event touches come first and lie together.
+#[repr(C)]
 pub(in crate::listen) struct H2Connection<B, S> {
-    connection: Connection<CorkedWriter<Transport>, Bytes>,
-    cork: Arc<Cork>,
-    /// The waker of the connection itself, as opposed to its streams.
-    h2_waker: SideWaker<H2Flag>,
-    streams: Vec<H2Stream<B>>,
-    service: S,
-    peer: Arc<Peer>,
-    timeouts: Arc<ConnectionTimeouts>,
     /// The waker of timers and the drain signal.
     side_waker: SideWaker<TimerFlag>,
-    check: Pin<Box<Sleep>>,
-    drain_signal: BoxFuture<'static, ()>,
-    keepalive: Keepalive,
-    window_stall: WindowStall,
-    memory: MemoryCharge,
-    faults: ClientFaults,
-    is_draining: bool,
     has_ended: bool,
-    turn: QueuedTurn,
+    is_draining: bool,
     /// Whether the last turn may have left requests for this one.
     has_waiting_requests: bool,
     /// Whether a panic has left h2 in an unknown state.
     is_h2_poisoned: bool,
+    cork: Arc<Cork>,
     panics: Panics,
+    /// The waker of the connection itself, as opposed to its streams.
+    h2_waker: SideWaker<H2Flag>,
+    streams: Vec<H2Stream<B>>,
+    memory: MemoryCharge,
+    turn: QueuedTurn,
+    faults: ClientFaults,
+    peer: Arc<Peer>,
+    keepalive: Keepalive,
+    connection: Connection<CorkedWriter<Transport>, Bytes>,
+    service: S,
+    timeouts: Arc<ConnectionTimeouts>,
+    check: Pin<Box<Sleep>>,
+    drain_signal: BoxFuture<'static, ()>,
+    window_stall: WindowStall,
     protocol_errors: ProtocolErrors,
 }
 

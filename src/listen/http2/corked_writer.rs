@@ -18,16 +18,18 @@ use super::cork::{Cork, CorkFlag, PASS_READ_BYTES, ReadFlag};
 use super::send_window::WindowUpdateReader;
 use crate::runtime::side_waker::SideWaker;
 
-/// A transport that sends what was written on a flush, or when there are 16 KiB.
+/// A transport that sends what was written on a flush, or when there are 16 KiB. The fields that each event touches come
+/// first in memory.
+#[repr(C)]
 pub(in crate::listen) struct CorkedWriter<T> {
     transport: T,
     buffer: Vec<u8>,
     /// Bytes of `buffer` that have been sent.
     sent: usize,
-    window_updates: WindowUpdateReader,
+    cork: Arc<Cork>,
     /// Fires when there may be something to read. h2 reads at each poll, most of which are for a write.
     read_waker: SideWaker<ReadFlag>,
-    cork: Arc<Cork>,
+    window_updates: WindowUpdateReader,
 }
 
 /// Buffered bytes that are sent without a flush: one whole TLS record.

@@ -22,10 +22,11 @@ use crate::runtime::memory::MemoryLedger;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::turn::TurnBudget;
 
-/// One request, and then its response.
+/// One request, and then its response. The fields that each event touches come first in memory.
+#[repr(C)]
 pub(in crate::listen) struct H2Stream<B> {
-    state: State<B>,
     side_waker: SideWaker,
+    state: State<B>,
     _request: RequestGuard,
 }
 
