@@ -116,7 +116,7 @@ impl<B: ResponseBody> BodySender<B> {
                     self.chunk = Some(chunk);
                     continue;
                 }
-                self.measure_room();
+                self.measure_room(window);
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 // h2 took the data, so the stream was not reset, and it wakes for a reset that comes.
@@ -180,11 +180,15 @@ impl<B: ResponseBody> BodySender<B> {
         }
     }
 
-    /// Asks h2 for how much it has room, up to [`MEASURED_ROOM`].
-    fn measure_room(&mut self) {
-        self.stream.reserve_capacity(MEASURED_ROOM);
-        self.room = self.stream.capacity();
-        self.stream.reserve_capacity(0);
+    /// Asks h2 for how much it has room, up to [`MEASURED_ROOM`]. Not while the connection's window has less than that: a
+    /// stream that asks for more waits in h2 until the window opens, even if it is reset before.
+    fn measure_room(&mut self, window: &SendWindow) {
+        self.room = 0;
+        if window.has_room(MEASURED_ROOM) {
+            self.stream.reserve_capacity(MEASURED_ROOM);
+            self.room = self.stream.capacity();
+            self.stream.reserve_capacity(0);
+        }
     }
 
     /// Waits for send capacity and returns it, in bytes. Returns nothing if the stream has ended.
