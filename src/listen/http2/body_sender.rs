@@ -106,10 +106,8 @@ impl<B: ResponseBody> BodySender<B> {
                 // Pass only as much as there is capacity for. The rest would wait inside h2, where no deadline applies.
                 let part = chunk.split_to(chunk.len().min(capacity));
                 let is_last = chunk.is_empty() && self.body.is_end_stream();
-                window.consume(part.len());
-                let sent = self.stream.send_data(part, is_last);
-                if sent.is_err() || is_last {
-                    return Poll::Ready(self.end_after(sent));
+                if let Some(ended) = self.send(part, is_last, window) {
+                    return Poll::Ready(ended);
                 }
                 if !chunk.is_empty() {
                     self.stream.reserve_capacity(chunk.len());
@@ -133,10 +131,8 @@ impl<B: ResponseBody> BodySender<B> {
                     let Some(chunk) = frame.into_data().ok().filter(|chunk| !chunk.is_empty()) else { continue };
                     if chunk.len() <= self.room && window.has_room(chunk.len()) && !self.body.is_end_stream() {
                         self.room -= chunk.len();
-                        window.consume(chunk.len());
-                        let sent = self.stream.send_data(chunk, false);
-                        if sent.is_err() {
-                            return Poll::Ready(self.end_after(sent));
+                        if let Some(ended) = self.send(chunk, false, window) {
+                            return Poll::Ready(ended);
                         }
                         has_sent = true;
                         continue;
@@ -162,6 +158,13 @@ impl<B: ResponseBody> BodySender<B> {
                 }
             }
         }
+    }
+
+    /// Gives data to h2. Returns the end if the stream has ended with it, or had ended before.
+    fn send(&mut self, data: Bytes, is_last: bool, window: &SendWindow) -> Option<StreamEnd> {
+        window.consume(data.len());
+        let sent = self.stream.send_data(data, is_last);
+        (sent.is_err() || is_last).then(|| self.end_after(sent))
     }
 
     /// Returns the end after the last frame, which is not sent if the stream had ended before.

@@ -7,7 +7,8 @@
 //! | [`stream`] | one request and its response |
 //! | [`body_sender`] | sending the body of a response |
 //! | [`stream_end`] | the ways in which a stream ends |
-//! | [`cork`] | gathering frames, so that many leave in one write |
+//! | [`corked_writer`] | gathering frames, so that many leave in one write |
+//! | [`cork`] | the state that a connection shares with that writer |
 //! | [`keepalive`] | detecting a client that is gone |
 //! | [`send_window`] | following the connection's send window |
 
