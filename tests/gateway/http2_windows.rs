@@ -13,7 +13,7 @@ use crate::support::frames::{
 };
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
-use crate::support::wait::{DEADLINE, eventually, within};
+use crate::support::wait::{DEADLINE, eventually};
 
 /// The error code (RFC 9113, 7).
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -307,8 +307,7 @@ async fn a_stream_whose_window_is_taken_back_waits_and_is_reset_after_the_stall_
         fixture.origin.emit(Emission::event(&number.to_string(), "", "beyond the window"));
     }
 
-    let next = within(DEADLINE, "frame of the stream", frames.find(|frame| frame.stream == 1)).await;
-    let next = next.expect("the connection goes on");
+    let next = frames.find(|frame| frame.stream == 1).await.expect("the connection goes on");
     assert_eq!(next.kind, RST_STREAM, "{next:?}");
     wait_metric(&fixture.gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 1.0).await;
     fixture.assert_bystander_unharmed().await;

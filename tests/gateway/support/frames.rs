@@ -113,16 +113,22 @@ impl Frames {
     }
 
     /// Reads frames until one matches. Returns `None` if the connection ends before.
+    ///
+    /// # Panics
+    /// Panics if none matches within the deadline, whatever else comes.
     pub async fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
-        loop {
-            let frame = self.next().await?;
-            if frame.kind == PING && frame.flags != ACK {
-                self.send(&super::frames::frame(PING, ACK, 0, &frame.payload)).await;
+        let finding = async {
+            loop {
+                let frame = self.read().await?;
+                if frame.kind == PING && frame.flags != ACK {
+                    self.send(&super::frames::frame(PING, ACK, 0, &frame.payload)).await;
+                }
+                if wanted(&frame) {
+                    return Some(frame);
+                }
             }
-            if wanted(&frame) {
-                return Some(frame);
-            }
-        }
+        };
+        within(DEADLINE, "frame that is looked for", finding).await
     }
 
     /// Reads to the end of the connection; returns the error of its GOAWAY, if there was one.
